@@ -1,0 +1,112 @@
+package authz
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+)
+
+// DecisionID is a random UUID (RFC 9562 §5.4).
+type DecisionID [16]byte
+
+// NewDecisionID returns a fresh id.
+func NewDecisionID() DecisionID {
+	var id DecisionID
+	rand.Read(id[:])
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+func (id DecisionID) String() string {
+	var text [36]byte
+	hex.Encode(text[0:8], id[0:4])
+	text[8] = '-'
+	hex.Encode(text[9:13], id[4:6])
+	text[13] = '-'
+	hex.Encode(text[14:18], id[6:8])
+	text[18] = '-'
+	hex.Encode(text[19:23], id[8:10])
+	text[23] = '-'
+	hex.Encode(text[24:36], id[10:16])
+	return string(text[:])
+}
+
+// Verdict is what a policy answers. The zero Verdict denies.
+type Verdict struct {
+	Allowed bool
+	// Reason is the policy's own code, [a-z0-9_]{1,64}, for a denial.
+	Reason string
+	// Detail is for the record, never for the caller.
+	Detail string
+	// Refusals are all reasons of a denial, Reason among them.
+	Refusals []string
+	// Waived are the requirements that a site's policy lifted.
+	Waived []string
+	// StepUp asks the user to authenticate again (RFC 9470); only with a denial.
+	StepUp *StepUp
+	Reply  Reply
+}
+
+// Reply is what a policy adds to the answer.
+type Reply struct {
+	// Headers go to the upstream with an allow, to the caller with a denial.
+	Headers []Header
+	// ResponseHeaders go to the caller with an allow.
+	ResponseHeaders []Header
+	// RemoveHeaders, SetQuery and RemoveQuery change the upstream's request.
+	RemoveHeaders []string
+	SetQuery      []Header
+	RemoveQuery   []string
+	// Status and Body replace a denial's own; zero and "" leave it.
+	Status int
+	Body   string
+	// Metadata goes to Envoy's dynamic metadata.
+	Metadata map[string]any
+}
+
+// Decision is the answer to one request. The zero Decision denies.
+type Decision struct {
+	ID      DecisionID
+	Allowed bool
+	// Reason is Countersign's own; PolicyDenied and StepUpRequired stand for
+	// the policy's, which is in Verdict.
+	Reason Reason
+	// Detail is the text of what went wrong, for the record, never for the caller.
+	Detail  string
+	Verdict Verdict
+
+	Operation *Operation
+	Caller    Caller
+	// Pseudonym stands for the caller's subject wherever it is written down.
+	Pseudonym string
+	// Scopes are those that would have sufficed, with InsufficientScope.
+	Scopes []string
+	// Methods are the path's, with UnknownMethod.
+	Methods []string
+
+	Revision string
+	Elapsed  time.Duration
+}
+
+// Code is the reason in one word: the policy's where it gave one, else the Reason's.
+func (d *Decision) Code() string {
+	if d.Verdict.Reason != "" && (d.Reason == PolicyDenied || d.Reason == StepUpRequired) {
+		return d.Verdict.Reason
+	}
+	return d.Reason.String()
+}
+
+// OperationID is the operation's id, or "" where none was found.
+func (d *Decision) OperationID() string {
+	if d.Operation == nil {
+		return ""
+	}
+	return d.Operation.ID
+}
+
+// Record is a decision with what it was made on.
+type Record struct {
+	Decision *Decision
+	Facts    *Facts
+}

@@ -1,0 +1,279 @@
+package authz
+
+import (
+	"slices"
+	"time"
+)
+
+// Strings that must not be swapped for one another.
+type (
+	// API names a contracted API in the configuration.
+	API string
+	// Subject is whom a token speaks for: its sub, within its issuer.
+	Subject string
+	// ClientID is the OAuth client that holds the token.
+	ClientID string
+	// Tenant is the organisation that the caller belongs to, where there are several.
+	Tenant string
+	// ConsentID names a consent record.
+	ConsentID string
+	// ObjectType is the contract's name for a kind of object, such as "account".
+	ObjectType string
+	// ObjectID is an object's identifier within its type.
+	ObjectID string
+)
+
+// Kind tells callers apart. The zero Kind is Anonymous, who is granted nothing
+// but public operations.
+type Kind uint8
+
+// The kinds of caller.
+const (
+	Anonymous Kind = iota
+	// Customer is a person, through a client.
+	Customer
+	// Client is a client by itself (client credentials): there is no customer, and
+	// its subject must never be taken for one (RFC 9068 §5, RFC 9700 §4.15).
+	Client
+	// Staff work for the operator of the API. They own nothing.
+	Staff
+)
+
+var kinds = [...]string{Anonymous: "anonymous", Customer: "customer", Client: "client", Staff: "staff"}
+
+func (k Kind) String() string {
+	if int(k) >= len(kinds) {
+		return kinds[Anonymous]
+	}
+	return kinds[k]
+}
+
+// Caller is who a verified token says is calling. The zero Caller is anonymous.
+type Caller struct {
+	Kind Kind
+	// Issuer is whose word it is: a subject means nothing without its issuer.
+	Issuer  string
+	Subject Subject
+	Client  ClientID
+	Tenant  Tenant
+	Roles   []string
+	Scopes  []string
+	// Actor is the subject of the outermost act claim (RFC 8693 §4.1), or "".
+	Actor Subject
+	// Region is the caller's home region, or "" where the token does not tell.
+	Region string
+	// Consent is the consent that the token was issued under, or "".
+	Consent ConsentID
+}
+
+// Binding is a way in which a token is tied to what its sender holds.
+type Binding string
+
+// MTLS binds a token to a client certificate (RFC 8705 §3).
+const MTLS Binding = "mtls"
+
+// Token is a verified access token. It is immutable and shared between requests:
+// the same token may be handed to many at once.
+type Token struct {
+	Caller Caller
+	Issuer string
+	// Claims is the token's payload as parsed, numbers as json.Number. It must
+	// not be written to.
+	Claims map[string]any
+	// Prepared is Claims in the policy engine's own form: written once, before
+	// the token is published, and read by nobody else.
+	Prepared any
+
+	IssuedAt, ExpiresAt time.Time
+	// AuthTime is when the user last authenticated; zero where the token does not tell.
+	AuthTime time.Time
+	ACR      string
+	AMR      []string
+	// Bindings are the ways in which the token is bound, each of them verified
+	// against this request before the token is handed out.
+	Bindings []Binding
+}
+
+// Certificate is the client certificate of the connection. That it is here says
+// that the client holds its key, not that anybody vouches for the names in it:
+// that is for Envoy's validation context.
+type Certificate struct {
+	// Thumbprint is the SHA-256 of the DER encoding (RFC 8705 §3.1).
+	Thumbprint [32]byte
+	// Subject is the distinguished name in RFC 2253 form.
+	Subject string
+	URIs    []string
+	DNS     []string
+	Country string
+}
+
+// Operation is what an API's contract says of one method and path. It is
+// immutable and shared.
+type Operation struct {
+	// ID is the contract's operationId, unique within the API.
+	ID     string
+	API    API
+	Method string
+	// Path is the template, such as "/accounts/{AccountId}".
+	Path string
+
+	// Security is OpenAPI's: any one requirement suffices. Empty means public.
+	Security []Requirement
+
+	Objects    []ObjectRule
+	Consent    [][]string
+	Permission string
+	Grant      Grant
+	Regions    []string
+	StepUp     *StepUp
+	// Stream turns body checks off: the request's body is not read here.
+	Stream bool
+}
+
+// Requirement is one alternative of an operation's security.
+type Requirement struct {
+	// Anonymous takes a request without a token: OpenAPI's {}.
+	Anonymous bool
+	// Scopes must all be held.
+	Scopes []string
+	// Kinds are the kinds of caller that the scheme's flows can issue tokens to;
+	// nil means any: the contract does not tell.
+	Kinds []Kind
+}
+
+// Public reports an operation that needs no token: "security: []" in so many words.
+func (o *Operation) Public() bool { return len(o.Security) == 0 }
+
+// TakesAnonymous reports an operation that may be called without a token.
+func (o *Operation) TakesAnonymous() bool {
+	return o.Public() || slices.ContainsFunc(o.Security, func(r Requirement) bool { return r.Anonymous })
+}
+
+// Grant is what an operation's contract lets grant it, beside what the policy does.
+type Grant string
+
+// GrantScope lets holding the contract's scopes grant the operation.
+const GrantScope Grant = "scope"
+
+// StepUp is how recent and how strong the user's authentication must be (RFC 9470).
+type StepUp struct {
+	// ACRValues are alternatives; empty means any.
+	ACRValues []string
+	// MaxAge is the longest time since authentication; zero means any.
+	MaxAge time.Duration
+}
+
+// Location is where in a request an object is named.
+type Location string
+
+// The locations.
+const (
+	InPath   Location = "path"
+	InQuery  Location = "query"
+	InHeader Location = "header"
+	InBody   Location = "body"
+)
+
+// ObjectRule says where an operation's requests name an object of a type.
+type ObjectRule struct {
+	Type ObjectType
+	In   Location
+	// Name is the parameter's name; header names are lower case.
+	Name string
+	// Pointer is a JSON pointer into the body (RFC 6901) in which a reference
+	// token "*" means every element of an array.
+	Pointer string
+	// List means that the parameter's value is a comma-separated list.
+	List bool
+	// Optional lets a request not name the object. What is absent is not checked,
+	// so an upstream must not read an absent object as "all of them".
+	Optional bool
+}
+
+// Match is an operation found for a request.
+type Match struct {
+	// API is the contract that the request is held against; it is set where the
+	// path or method is not known, too.
+	API       API
+	Operation *Operation
+	// Parameters are the values of the template's parameters, by name, decoded.
+	Parameters map[string]string
+	// Allowed are the methods of the path, where it is the method that is not known.
+	Allowed []string
+}
+
+// Object is one thing that a request names.
+type Object struct {
+	Type ObjectType
+	ID   ObjectID
+}
+
+// Named is an object and where the request names it: "path", "query", "header",
+// or "body" and a JSON pointer, such as "body/Data/DebtorAccount".
+type Named struct {
+	Object
+	Where string
+}
+
+// Inspection is what a request holds beside its path.
+type Inspection struct {
+	Objects []Named
+	// Body is the JSON body, numbers as json.Number; meaningful if Parsed.
+	Body   any
+	Parsed bool
+}
+
+// Ownership is what the system of record says of an object that is the caller's.
+type Ownership struct {
+	// Relation is what the caller is to the object, such as "owner" or "joint".
+	Relation string
+	// Region is where the object is kept, or "" where it is not known.
+	Region string
+}
+
+// Consent is what a customer let a client do.
+type Consent struct {
+	ID      ConsentID
+	Status  string
+	Client  ClientID
+	Subject Subject
+	// Permissions are the standard's codes, such as "ReadBalances".
+	Permissions []string
+	// Objects are those that the customer chose.
+	Objects []Object
+	// ExpiresAt is zero where OpenEnded.
+	ExpiresAt time.Time
+	OpenEnded bool
+}
+
+// Region is where things are, "" where it is not known.
+type Region struct {
+	Service, Caller string
+}
+
+// Facts are all that is known about a request, as far as the steps came. They are
+// what a policy decides on and what is recorded. A nil or zero field is a fact
+// that is not known.
+type Facts struct {
+	ID      DecisionID
+	Time    time.Time
+	Request *Request
+	Target  Target
+
+	Match       Match
+	Certificate *Certificate
+	Token       *Token
+	Inspection  Inspection
+	// Owned holds those of the inspection's objects that are the caller's.
+	Owned   map[Object]Ownership
+	Consent *Consent
+	Region  Region
+}
+
+// Caller is who calls: anonymous until a token is verified.
+func (f *Facts) Caller() Caller {
+	if f.Token == nil {
+		return Caller{}
+	}
+	return f.Token.Caller
+}

@@ -1,0 +1,79 @@
+package authz
+
+import (
+	"context"
+	"fmt"
+)
+
+// lookUp asks the stores for what the operation calls for, side by side. A store
+// that fails, panics or does not answer in time is an error; a slow one is left
+// behind, and what it answers later is dropped.
+func (p *Pipeline) lookUp(ctx context.Context, f *Facts) error {
+	caller := f.Caller()
+	consent := make(chan outcome[*Consent], 1)
+	owned := make(chan outcome[map[Object]Ownership], 1)
+	asksConsent := len(f.Match.Operation.Consent) > 0 && caller.Consent != ""
+	asksOwners := len(f.Inspection.Objects) > 0 && caller.Kind == Customer
+	if asksConsent {
+		go guard(consent, func() (*Consent, error) { return p.Consents.Consent(ctx, caller.Consent) })
+	}
+	if asksOwners {
+		objects := distinct(f.Inspection.Objects)
+		go guard(owned, func() (map[Object]Ownership, error) { return p.Owners.Owned(ctx, caller, objects) })
+	}
+	var err error
+	if asksConsent {
+		if f.Consent, err = await(ctx, consent); err != nil {
+			return fmt.Errorf("%w: %w", ConsentUnavailable, err)
+		}
+	}
+	if asksOwners {
+		if f.Owned, err = await(ctx, owned); err != nil {
+			return fmt.Errorf("%w: %w", OwnershipUnavailable, err)
+		}
+		if f.Owned == nil { // asked, and none is the caller's
+			f.Owned = map[Object]Ownership{}
+		}
+	}
+	return nil
+}
+
+type outcome[T any] struct {
+	value T
+	err   error
+}
+
+// guard sends what the lookup answers, or an error where it panics. The channel
+// has room for it, so that nobody need be there to receive it.
+func guard[T any](to chan<- outcome[T], lookup func() (T, error)) {
+	var result outcome[T]
+	defer func() {
+		if fault := recover(); fault != nil {
+			result = outcome[T]{err: fmt.Errorf("panic: %v", fault)}
+		}
+		to <- result
+	}()
+	result.value, result.err = lookup()
+}
+
+func await[T any](ctx context.Context, from <-chan outcome[T]) (T, error) {
+	select {
+	case result := <-from:
+		return result.value, result.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+func distinct(named []Named) []Object {
+	objects := make([]Object, 0, len(named))
+	seen := make(map[Object]bool, len(named))
+	for _, n := range named {
+		if !seen[n.Object] {
+			seen[n.Object] = true
+			objects = append(objects, n.Object)
+		}
+	}
+	return objects
+}

@@ -1,0 +1,213 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Pipeline decides requests of contracted APIs. It is safe for concurrent use once
+// its fields are set and a snapshot is loaded; before that it denies.
+type Pipeline struct {
+	// Consents and Owners may be nil where no operation calls for them.
+	Consents Consents
+	Owners   Owners
+
+	Pseudonyms Pseudonyms
+	Recorder   Recorder
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	snapshot atomic.Pointer[Snapshot]
+}
+
+var _ Checker = (*Pipeline)(nil)
+
+// Load puts a snapshot in force for every check that begins after it.
+func (p *Pipeline) Load(snapshot *Snapshot) { p.snapshot.Store(snapshot) }
+
+// Check decides one request and records the decision; what goes wrong on the way is
+// a denial too. ctx bounds the whole of it.
+func (p *Pipeline) Check(ctx context.Context, request *Request) Decision {
+	began := time.Now()
+	facts := &Facts{ID: NewDecisionID(), Time: p.now(), Request: request}
+	snapshot := p.snapshot.Load()
+	decision := p.answer(ctx, snapshot, facts)
+	decision.Elapsed = time.Since(began)
+	// Audit before answering: a decision nobody recorded was not made.
+	if err := p.record(ctx, Record{Decision: &decision, Facts: facts}); err != nil {
+		return Decision{ID: decision.ID, Reason: NotRecorded, Detail: err.Error(),
+			Operation: decision.Operation, Revision: decision.Revision, Elapsed: decision.Elapsed}
+	}
+	return decision
+}
+
+// decide is the order of steps. The order is security: the earlier failure wins,
+// and what a request names is not looked at until its caller is known. An error
+// is a denial; its Reason says with which status and challenge.
+func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict, err error) {
+	// The path has one meaning, or the request is refused.                       400
+	if f.Target, err = ParseTarget(f.Request.Target); err != nil {
+		return v, err
+	}
+	// The contract says which operation is meant. That the path or method is not
+	// known is told only to callers with a token: the rest learn nothing of it.
+	var unknown error
+	if f.Match, unknown = s.Contracts.Match(f.Request, f.Target); errors.Is(unknown, NoContract) {
+		return v, unknown //                                                      403
+	}
+	// The client certificate, as Envoy forwards it.                              401
+	if f.Certificate, err = s.Certificates.Read(f.Request); err != nil {
+		return v, err
+	}
+	// The token, and that its sender holds what it is bound to.        400, 401, 503
+	f.Token, err = s.Tokens.Verify(ctx, f.Match.API, f.Request, f.Certificate, f.Time)
+	if err = unlessAnonymous(err, f.Match.Operation); err != nil {
+		return v, err
+	}
+	// No such path or method, told to a caller who has a token.             404, 405
+	if unknown != nil {
+		return v, unknown
+	}
+	// The scopes and the kind of caller that the contract asks for.              403
+	if err = permits(f.Match.Operation, f.Caller()); err != nil {
+		return v, err
+	}
+	// What the request names, in its path, query, headers and body.    400, 413, 415
+	if f.Inspection, err = s.Contracts.Inspect(f.Match, f.Request, f.Target); err != nil {
+		return v, err
+	}
+	// Consent and ownership from the stores, side by side.                       503
+	f.Region = Region{Service: s.Region, Caller: f.Caller().Region}
+	if err = p.lookUp(ctx, f); err != nil {
+		return v, err
+	}
+	// The policy decides: step-up, roles, consent, ownership, region.       403, 401
+	if v, err = s.Policy.Decide(ctx, f); err != nil {
+		return v, fmt.Errorf("%w: %w", PolicyError, err)
+	}
+	// An answer that could not be given as it stands is not given.              403
+	return v, v.check()
+}
+
+// answer turns what decide found into a decision, and a panic into a denial.
+func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decision) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			d = p.denial(f, fmt.Errorf("%w: panic: %v", Internal, fault))
+		}
+		if s != nil {
+			d.Revision = s.Revision
+		}
+	}()
+	if s == nil {
+		return p.denial(f, fmt.Errorf("%w: no snapshot is loaded", Internal))
+	}
+	verdict, err := p.decide(ctx, s, f)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = fmt.Errorf("%w: %w", DeadlineExceeded, err)
+		fallthrough
+	case err != nil:
+		return p.denial(f, err)
+	case verdict.Allowed:
+		d = p.decision(f, Granted)
+	case verdict.StepUp != nil:
+		d = p.decision(f, StepUpRequired)
+	default:
+		d = p.decision(f, PolicyDenied)
+	}
+	d.Allowed, d.Verdict, d.Detail = verdict.Allowed, verdict, verdict.Detail
+	return d
+}
+
+func (p *Pipeline) denial(f *Facts, err error) Decision {
+	d := p.decision(f, ReasonOf(err))
+	d.Detail = err.Error()
+	return d
+}
+
+func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
+	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller()}
+	switch {
+	case reason == UnknownMethod:
+		d.Methods = f.Match.Allowed
+	case reason == InsufficientScope && d.Operation != nil:
+		d.Scopes = neededScopes(d.Operation)
+	}
+	return d
+}
+
+// record offers the decision to the recorder, once. The call's deadline does not
+// cut it short: a denial because time ran out is recorded too.
+func (p *Pipeline) record(ctx context.Context, record Record) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("audit: panic: %v", fault)
+		}
+	}()
+	record.Decision.Pseudonym = p.Pseudonyms.Subject(record.Decision.Caller)
+	return p.Recorder.Record(context.WithoutCancel(ctx), record)
+}
+
+func (p *Pipeline) now() time.Time {
+	if p.Now == nil {
+		return time.Now()
+	}
+	return p.Now()
+}
+
+// unlessAnonymous forgives that no credentials were sent where the operation takes
+// none. Credentials that were sent and are bad are never forgiven.
+func unlessAnonymous(err error, operation *Operation) error {
+	if errors.Is(err, NoCredentials) && operation != nil && operation.TakesAnonymous() {
+		return nil
+	}
+	return err
+}
+
+// permits holds the caller against the contract's security: any one requirement
+// must be met whole (OpenAPI 3.1 §4.8.30).
+func permits(operation *Operation, caller Caller) error {
+	if operation.Public() {
+		return nil
+	}
+	reason := CallerKind
+	for _, requirement := range operation.Security {
+		switch {
+		case caller.Kind == Anonymous && requirement.Anonymous:
+			return nil
+		case caller.Kind == Anonymous || !requirement.admits(caller.Kind):
+		case !holdsAll(caller.Scopes, requirement.Scopes):
+			reason = InsufficientScope
+		default:
+			return nil
+		}
+	}
+	return fmt.Errorf("scopes: %w", reason)
+}
+
+func (r Requirement) admits(kind Kind) bool {
+	return r.Kinds == nil || slices.Contains(r.Kinds, kind)
+}
+
+func holdsAll(held, needed []string) bool {
+	for _, scope := range needed {
+		if !slices.Contains(held, scope) {
+			return false
+		}
+	}
+	return true
+}
+
+func neededScopes(operation *Operation) []string {
+	for _, requirement := range operation.Security {
+		if len(requirement.Scopes) > 0 {
+			return requirement.Scopes
+		}
+	}
+	return nil
+}

@@ -1,0 +1,439 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var testTime = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+
+// fakes are every step of a pipeline that allows, each to be broken by a test.
+type fakes struct {
+	match       func() (Match, error)
+	inspect     func() (Inspection, error)
+	certificate func() (*Certificate, error)
+	token       func(ctx context.Context) (*Token, error)
+	consent     func(ctx context.Context) (*Consent, error)
+	owned       func(ctx context.Context) (map[Object]Ownership, error)
+	policy      func(ctx context.Context, f *Facts) (Verdict, error)
+	pseudonym   func() string
+	record      func() error
+
+	asked   []string
+	records []Record
+}
+
+func (f *fakes) Match(*Request, Target) (Match, error) { return f.match() }
+func (f *fakes) Inspect(Match, *Request, Target) (Inspection, error) {
+	f.asked = append(f.asked, "inspect")
+	return f.inspect()
+}
+func (f *fakes) Read(*Request) (*Certificate, error) { return f.certificate() }
+func (f *fakes) Verify(ctx context.Context, _ API, _ *Request, _ *Certificate, _ time.Time) (*Token, error) {
+	return f.token(ctx)
+}
+func (f *fakes) Consent(ctx context.Context, _ ConsentID) (*Consent, error) { return f.consent(ctx) }
+func (f *fakes) Owned(ctx context.Context, _ Caller, _ []Object) (map[Object]Ownership, error) {
+	return f.owned(ctx)
+}
+func (f *fakes) Decide(ctx context.Context, facts *Facts) (Verdict, error) {
+	f.asked = append(f.asked, "policy")
+	return f.policy(ctx, facts)
+}
+func (f *fakes) Subject(Caller) string { return f.pseudonym() }
+func (f *fakes) Record(_ context.Context, r Record) error {
+	f.records = append(f.records, r)
+	return f.record()
+}
+
+var (
+	account   = Object{Type: "account", ID: "22289"}
+	operation = &Operation{
+		ID: "ReadAccount", API: "bank", Method: "GET", Path: "/accounts/{AccountId}",
+		Security: []Requirement{{Scopes: []string{"accounts"}, Kinds: []Kind{Customer}}},
+		Consent:  [][]string{{"ReadAccountsBasic"}},
+	}
+	ann = &Token{Caller: Caller{
+		Kind: Customer, Issuer: "https://auth.example", Subject: "ann", Client: "acme",
+		Scopes: []string{"accounts"}, Consent: "c-1", Region: "GB",
+	}}
+)
+
+func allowing() *fakes {
+	return &fakes{
+		match: func() (Match, error) { return Match{API: "bank", Operation: operation}, nil },
+		inspect: func() (Inspection, error) {
+			return Inspection{Objects: []Named{{Object: account, Where: "path"}}}, nil
+		},
+		certificate: func() (*Certificate, error) { return nil, nil },
+		token:       func(context.Context) (*Token, error) { return ann, nil },
+		consent:     func(context.Context) (*Consent, error) { return &Consent{ID: "c-1"}, nil },
+		owned: func(context.Context) (map[Object]Ownership, error) {
+			return map[Object]Ownership{account: {Relation: "owner"}}, nil
+		},
+		policy:    func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true}, nil },
+		pseudonym: func() string { return "k1.p" },
+		record:    func() error { return nil },
+	}
+}
+
+func (f *fakes) pipeline() *Pipeline {
+	p := &Pipeline{Consents: f, Owners: f, Pseudonyms: f, Recorder: f, Now: func() time.Time { return testTime }}
+	p.Load(&Snapshot{Revision: "r1", Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f})
+	return p
+}
+
+func getAccount() *Request {
+	return &Request{API: "bank", Method: "GET", Host: "api.example", Target: "/accounts/22289"}
+}
+
+func TestCheckAllows(t *testing.T) {
+	f := allowing()
+	got := f.pipeline().Check(t.Context(), getAccount())
+	if !got.Allowed || got.Reason != Granted || got.Revision != "r1" || got.Pseudonym != "k1.p" {
+		t.Errorf("Check() = %+v, want granted under r1 with a pseudonym", got)
+	}
+	if len(f.records) != 1 {
+		t.Fatalf("%d records, want 1", len(f.records))
+	}
+	facts := f.records[0].Facts
+	if facts.Consent == nil || len(facts.Owned) != 1 || facts.Time != testTime || facts.Region != (Region{Service: "GB", Caller: "GB"}) {
+		t.Errorf("facts = %+v, want consent, ownership, time and region", facts)
+	}
+}
+
+// errBroken is a fault of ours: it wraps no Reason.
+var errBroken = errors.New("broken")
+
+// TestFailClosed breaks every step in turn. Whatever breaks, the answer is a
+// denial, and the recorder is offered it exactly once.
+func TestFailClosed(t *testing.T) {
+	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	tests := []struct {
+		name    string
+		breaks  func(*fakes)
+		request func(*Request)
+		timeout bool
+		want    Reason
+	}{
+		{name: "a path of two meanings", request: func(r *Request) { r.Target = "/accounts/;x" }, want: PathNotCanonical},
+		{name: "no target at all", request: func(r *Request) { r.Target = "" }, want: PathNotCanonical},
+		{name: "match fails", breaks: func(f *fakes) { f.match = func() (Match, error) { return Match{}, errBroken } }, want: Internal},
+		{name: "match finds no contract", breaks: func(f *fakes) { f.match = func() (Match, error) { return Match{}, NoContract } }, want: NoContract},
+		{name: "match panics", breaks: func(f *fakes) { f.match = func() (Match, error) { panic("x") } }, want: Internal},
+		{name: "match finds nothing and says nothing", breaks: func(f *fakes) { f.match = func() (Match, error) { return Match{}, nil } }, want: Internal},
+		{name: "certificate fails", breaks: func(f *fakes) {
+			f.certificate = func() (*Certificate, error) { return nil, fmt.Errorf("x: %w", CertificateMalformed) }
+		}, want: CertificateMalformed},
+		{name: "certificate panics", breaks: func(f *fakes) { f.certificate = func() (*Certificate, error) { panic("x") } }, want: Internal},
+		{name: "token is refused", breaks: func(f *fakes) {
+			f.token = func(context.Context) (*Token, error) { return nil, TokenExpired }
+		}, want: TokenExpired},
+		{name: "token verifier fails", breaks: func(f *fakes) {
+			f.token = func(context.Context) (*Token, error) { return nil, errBroken }
+		}, want: Internal},
+		{name: "token verifier returns nothing at all", breaks: func(f *fakes) {
+			f.token = func(context.Context) (*Token, error) { return nil, nil }
+		}, want: CallerKind},
+		{name: "token verifier panics", breaks: func(f *fakes) { f.token = func(context.Context) (*Token, error) { panic("x") } }, want: Internal},
+		{name: "token verifier hangs", timeout: true, breaks: func(f *fakes) {
+			f.token = func(ctx context.Context) (*Token, error) { return nil, hang(ctx) }
+		}, want: DeadlineExceeded},
+		{name: "inspection refuses", breaks: func(f *fakes) {
+			f.inspect = func() (Inspection, error) { return Inspection{}, BodyMalformed }
+		}, want: BodyMalformed},
+		{name: "inspection fails", breaks: func(f *fakes) {
+			f.inspect = func() (Inspection, error) { return Inspection{}, errBroken }
+		}, want: Internal},
+		{name: "inspection panics", breaks: func(f *fakes) { f.inspect = func() (Inspection, error) { panic("x") } }, want: Internal},
+		{name: "consent store fails", breaks: func(f *fakes) {
+			f.consent = func(context.Context) (*Consent, error) { return nil, errBroken }
+		}, want: ConsentUnavailable},
+		{name: "consent store panics", breaks: func(f *fakes) { f.consent = func(context.Context) (*Consent, error) { panic("x") } }, want: ConsentUnavailable},
+		{name: "consent store hangs", timeout: true, breaks: func(f *fakes) {
+			f.consent = func(ctx context.Context) (*Consent, error) { return nil, hang(ctx) }
+		}, want: DeadlineExceeded},
+		{name: "consent store hangs and does not look at its context", timeout: true, breaks: func(f *fakes) {
+			f.consent = func(context.Context) (*Consent, error) { select {} }
+		}, want: DeadlineExceeded},
+		{name: "ownership store fails", breaks: func(f *fakes) {
+			f.owned = func(context.Context) (map[Object]Ownership, error) { return nil, errBroken }
+		}, want: OwnershipUnavailable},
+		{name: "ownership store panics", breaks: func(f *fakes) {
+			f.owned = func(context.Context) (map[Object]Ownership, error) { panic("x") }
+		}, want: OwnershipUnavailable},
+		{name: "ownership store hangs", timeout: true, breaks: func(f *fakes) {
+			f.owned = func(ctx context.Context) (map[Object]Ownership, error) { return nil, hang(ctx) }
+		}, want: DeadlineExceeded},
+		{name: "both stores panic", breaks: func(f *fakes) {
+			f.consent = func(context.Context) (*Consent, error) { panic("x") }
+			f.owned = func(context.Context) (map[Object]Ownership, error) { panic("y") }
+		}, want: ConsentUnavailable},
+		{name: "policy denies", breaks: func(f *fakes) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{Reason: "not_owner"}, nil }
+		}, want: PolicyDenied},
+		{name: "policy asks for step-up", breaks: func(f *fakes) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) {
+				return Verdict{Reason: "step_up", StepUp: &StepUp{MaxAge: time.Minute}}, nil
+			}
+		}, want: StepUpRequired},
+		{name: "policy says nothing", breaks: func(f *fakes) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{}, nil }
+		}, want: PolicyDenied},
+		{name: "policy fails", breaks: func(f *fakes) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{}, errBroken }
+		}, want: PolicyError},
+		{name: "policy allows and fails", breaks: func(f *fakes) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true}, errBroken }
+		}, want: PolicyError},
+		{name: "policy panics", breaks: func(f *fakes) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) { panic("x") }
+		}, want: Internal},
+		{name: "policy hangs", timeout: true, breaks: func(f *fakes) {
+			f.policy = func(ctx context.Context, _ *Facts) (Verdict, error) { return Verdict{}, hang(ctx) }
+		}, want: DeadlineExceeded},
+		{name: "policy allows with a header that cannot be sent", breaks: func(f *fakes) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) {
+				return Verdict{Allowed: true, Reply: Reply{Headers: []Header{{"x-a", "b\r\nx-c: d"}}}}, nil
+			}
+		}, want: PolicyError},
+		{name: "policy allows and asks for step-up", breaks: func(f *fakes) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) {
+				return Verdict{Allowed: true, StepUp: &StepUp{}}, nil
+			}
+		}, want: PolicyError},
+		{name: "pseudonyms panic", breaks: func(f *fakes) { f.pseudonym = func() string { panic("x") } }, want: NotRecorded},
+		{name: "recorder fails", breaks: func(f *fakes) { f.record = func() error { return errBroken } }, want: NotRecorded},
+		{name: "recorder panics", breaks: func(f *fakes) { f.record = func() error { panic("x") } }, want: NotRecorded},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := allowing()
+			if test.breaks != nil {
+				test.breaks(f)
+			}
+			request := getAccount()
+			if test.request != nil {
+				test.request(request)
+			}
+			ctx := t.Context()
+			if test.timeout {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 5*time.Millisecond)
+				defer cancel()
+			}
+			got := f.pipeline().Check(ctx, request)
+			if got.Allowed || got.Reason != test.want {
+				t.Errorf("Check() = allowed %v, %v (%s); want a denial, %v", got.Allowed, got.Reason, got.Detail, test.want)
+			}
+			if got.ID == (DecisionID{}) {
+				t.Error("the denial has no decision id")
+			}
+			offers := 1
+			if test.name == "pseudonyms panic" {
+				offers = 0 // it broke on the way to the recorder
+			}
+			if len(f.records) != offers {
+				t.Errorf("%d offers to the recorder, want %d", len(f.records), offers)
+			}
+		})
+	}
+}
+
+func TestZeroDecisionDenies(t *testing.T) {
+	var d Decision
+	if d.Allowed || d.Reason != Internal || d.Reason.Status() != 500 || d.Code() != "internal" {
+		t.Errorf("zero Decision = %+v, code %s; want an internal denial", d, d.Code())
+	}
+	if (Verdict{}).Allowed || Caller(Caller{}).Kind != Anonymous {
+		t.Error("the zero Verdict allows, or the zero Caller is somebody")
+	}
+}
+
+func TestNoSnapshotDenies(t *testing.T) {
+	f := allowing()
+	p := &Pipeline{Consents: f, Owners: f, Pseudonyms: f, Recorder: f}
+	if got := p.Check(t.Context(), getAccount()); got.Allowed || got.Reason != Internal || len(f.records) != 1 {
+		t.Errorf("Check() without a snapshot = %+v with %d records, want one recorded denial", got, len(f.records))
+	}
+}
+
+// TestPrecedence breaks two steps at once: the earlier failure is told.
+func TestPrecedence(t *testing.T) {
+	refuse := map[string]func(*fakes){
+		"certificate": func(f *fakes) { f.certificate = func() (*Certificate, error) { return nil, CertificateMalformed } },
+		"token":       func(f *fakes) { f.token = func(context.Context) (*Token, error) { return nil, TokenExpired } },
+		"unknown": func(f *fakes) {
+			f.match = func() (Match, error) { return Match{API: "bank"}, UnknownPath }
+		},
+		"scope": func(f *fakes) {
+			f.token = func(context.Context) (*Token, error) {
+				return &Token{Caller: Caller{Kind: Customer, Subject: "ann"}}, nil
+			}
+		},
+		"inspect": func(f *fakes) { f.inspect = func() (Inspection, error) { return Inspection{}, ObjectMissing } },
+		"stores": func(f *fakes) {
+			f.owned = func(context.Context) (map[Object]Ownership, error) { return nil, errBroken }
+		},
+		"policy": func(f *fakes) { f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{}, nil } },
+	}
+	tests := []struct {
+		broken []string
+		want   Reason
+	}{
+		{[]string{"certificate", "token"}, CertificateMalformed},
+		{[]string{"token", "unknown"}, TokenExpired},
+		{[]string{"unknown", "inspect"}, UnknownPath},
+		{[]string{"scope", "inspect"}, InsufficientScope},
+		{[]string{"inspect", "stores"}, ObjectMissing},
+		{[]string{"stores", "policy"}, OwnershipUnavailable},
+	}
+	for _, test := range tests {
+		t.Run(strings.Join(test.broken, " before "), func(t *testing.T) {
+			f := allowing()
+			for _, name := range test.broken {
+				refuse[name](f)
+			}
+			if got := f.pipeline().Check(t.Context(), getAccount()); got.Reason != test.want {
+				t.Errorf("Check() = %v, want %v", got.Reason, test.want)
+			}
+		})
+	}
+}
+
+// TestNothingIsInspectedBeforeTheCallerIsKnown holds that a request without a good
+// token never reaches the contract's inspection or the policy.
+func TestNothingIsInspectedBeforeTheCallerIsKnown(t *testing.T) {
+	for _, reason := range []Reason{NoCredentials, MalformedCredentials, TokenSignature, KeysUnavailable, CertificateMismatch} {
+		f := allowing()
+		f.token = func(context.Context) (*Token, error) { return nil, reason }
+		if got := f.pipeline().Check(t.Context(), getAccount()); got.Reason != reason {
+			t.Errorf("Check() = %v, want %v", got.Reason, reason)
+		}
+		if len(f.asked) != 0 {
+			t.Errorf("%v: asked %v, want nothing", reason, f.asked)
+		}
+	}
+}
+
+func TestUnknownPathIsToldOnlyToCallersWithAToken(t *testing.T) {
+	f := allowing()
+	f.match = func() (Match, error) { return Match{API: "bank", Allowed: []string{"GET"}}, UnknownMethod }
+	got := f.pipeline().Check(t.Context(), getAccount())
+	if got.Reason != UnknownMethod || !cmp.Equal(got.Methods, []string{"GET"}) {
+		t.Errorf("with a token: %v %v, want %v with its methods", got.Reason, got.Methods, UnknownMethod)
+	}
+	f.token = func(context.Context) (*Token, error) { return nil, NoCredentials }
+	got = f.pipeline().Check(t.Context(), getAccount())
+	if got.Reason != NoCredentials || got.Methods != nil {
+		t.Errorf("without: %v %v, want %v and no methods", got.Reason, got.Methods, NoCredentials)
+	}
+}
+
+func TestSecurity(t *testing.T) {
+	client := Caller{Kind: Client, Scopes: []string{"accounts"}}
+	customer := Caller{Kind: Customer, Scopes: []string{"accounts", "payments"}}
+	user := []Kind{Customer, Staff}
+	tests := []struct {
+		name     string
+		security []Requirement
+		caller   *Caller
+		want     Reason
+	}{
+		{"public takes anybody", nil, nil, Granted},
+		{"public takes a token too", nil, &customer, Granted},
+		{"a token is needed", []Requirement{{Scopes: []string{"accounts"}}}, nil, NoCredentials},
+		{"optional takes nobody", []Requirement{{Anonymous: true}, {Scopes: []string{"accounts"}}}, nil, Granted},
+		{"optional takes a token without the scope, which nobody needs", []Requirement{{Anonymous: true}, {Scopes: []string{"admin"}}}, &customer, Granted},
+		{"all scopes of a requirement", []Requirement{{Scopes: []string{"accounts", "payments"}}}, &customer, Granted},
+		{"one of them is not enough", []Requirement{{Scopes: []string{"accounts", "admin"}}}, &customer, InsufficientScope},
+		{"any requirement", []Requirement{{Scopes: []string{"admin"}}, {Scopes: []string{"payments"}}}, &customer, Granted},
+		{"a scope's prefix is not the scope", []Requirement{{Scopes: []string{"account"}}}, &customer, InsufficientScope},
+		{"a client is no customer", []Requirement{{Scopes: []string{"accounts"}, Kinds: user}}, &client, CallerKind},
+		{"a customer is no client", []Requirement{{Scopes: []string{"accounts"}, Kinds: []Kind{Client}}}, &customer, CallerKind},
+		{"of the right kind, without the scope", []Requirement{{Kinds: []Kind{Client}}, {Scopes: []string{"admin"}, Kinds: user}}, &customer, InsufficientScope},
+		{"no kind at all admits nobody", []Requirement{{Kinds: []Kind{}}}, &customer, CallerKind},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := allowing()
+			f.match = func() (Match, error) {
+				return Match{API: "bank", Operation: &Operation{ID: "op", Security: test.security}}, nil
+			}
+			f.token = func(context.Context) (*Token, error) {
+				if test.caller == nil {
+					return nil, fmt.Errorf("token: %w", NoCredentials)
+				}
+				return &Token{Caller: *test.caller}, nil
+			}
+			if got := f.pipeline().Check(t.Context(), getAccount()); got.Reason != test.want {
+				t.Errorf("Check() = %v, want %v", got.Reason, test.want)
+			}
+		})
+	}
+}
+
+// TestBadTokenOnPublicOperation holds that credentials which were sent are never
+// forgiven, even where none are needed.
+func TestBadTokenOnPublicOperation(t *testing.T) {
+	f := allowing()
+	f.match = func() (Match, error) { return Match{Operation: &Operation{ID: "op"}}, nil }
+	for _, reason := range []Reason{TokenExpired, UnsupportedScheme, RepeatedCredentials} {
+		f.token = func(context.Context) (*Token, error) { return nil, reason }
+		if got := f.pipeline().Check(t.Context(), getAccount()); got.Reason != reason {
+			t.Errorf("Check() = %v, want %v", got.Reason, reason)
+		}
+	}
+}
+
+// TestLookups holds that stores are asked only when the operation calls for them
+// and there is somebody to ask about.
+func TestLookups(t *testing.T) {
+	tests := []struct {
+		name    string
+		kind    Kind
+		consent ConsentID
+		op      Operation
+		objects []Named
+		want    string
+	}{
+		{"both", Customer, "c", Operation{Consent: [][]string{{"A"}}}, []Named{{Object: account}}, "consent owned"},
+		{"no consent is called for", Customer, "c", Operation{}, []Named{{Object: account}}, "owned"},
+		{"the token names no consent", Customer, "", Operation{Consent: [][]string{{"A"}}}, nil, ""},
+		{"no objects", Customer, "c", Operation{Consent: [][]string{{"A"}}}, nil, "consent"},
+		{"a client by itself owns nothing", Client, "", Operation{}, []Named{{Object: account}}, ""},
+		{"staff own nothing", Staff, "", Operation{}, []Named{{Object: account}}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var consent, owned bool
+			f := allowing()
+			f.consent = func(context.Context) (*Consent, error) { consent = true; return nil, nil }
+			f.owned = func(context.Context) (map[Object]Ownership, error) { owned = true; return nil, nil }
+			f.match = func() (Match, error) { return Match{Operation: &test.op}, nil }
+			f.inspect = func() (Inspection, error) { return Inspection{Objects: test.objects}, nil }
+			f.token = func(context.Context) (*Token, error) {
+				return &Token{Caller: Caller{Kind: test.kind, Subject: "x", Consent: test.consent}}, nil
+			}
+			f.pipeline().Check(t.Context(), getAccount())
+			got := strings.TrimSpace(map[bool]string{true: "consent "}[consent] + map[bool]string{true: "owned"}[owned])
+			if got != test.want {
+				t.Errorf("asked %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestDistinctObjectsAreAskedOnce(t *testing.T) {
+	other := Object{Type: "card", ID: "22289"}
+	got := distinct([]Named{{Object: account, Where: "path"}, {Object: account, Where: "query"}, {Object: other}})
+	if diff := cmp.Diff([]Object{account, other}, got); diff != "" {
+		t.Errorf("distinct() (-want +got):\n%s", diff)
+	}
+}

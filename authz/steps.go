@@ -1,0 +1,80 @@
+package authz
+
+import (
+	"context"
+	"time"
+)
+
+// The steps, in the order in which Pipeline takes them. Every error wraps a
+// Reason where the request is to blame; an error without one is a fault of ours.
+// No error text holds a token, a key or personal data: it goes into the record.
+// All are safe for concurrent use.
+
+// Checker answers requests. Pipeline is one; tracing and metrics wrap one.
+type Checker interface {
+	// Check never fails: what goes wrong is a denial with its own reason.
+	Check(ctx context.Context, request *Request) Decision
+}
+
+// Contracts finds the operation that a request means, and what it names.
+type Contracts interface {
+	// Match finds the operation. Its error wraps NoContract, UnknownPath or
+	// UnknownMethod. The match's API is set but with NoContract, and its Allowed
+	// with UnknownMethod.
+	Match(request *Request, target Target) (Match, error)
+
+	// Inspect reads the objects that a matched request names, and its body. Its
+	// error wraps ContentType, BodyTruncated, BodyMalformed, ObjectMissing,
+	// ObjectMalformed or TooManyObjects.
+	Inspect(match Match, request *Request, target Target) (Inspection, error)
+}
+
+// Certificates reads the client certificate that Envoy forwards.
+type Certificates interface {
+	// Read returns nil where there is none. Its error wraps CertificateMalformed.
+	Read(request *Request) (*Certificate, error)
+}
+
+// Tokens verifies access tokens.
+type Tokens interface {
+	// Verify returns the request's token, verified for the API at the given time
+	// and bound, where it is bound, to the certificate, which may be nil. Without
+	// credentials its error wraps NoCredentials, or UnsupportedScheme.
+	Verify(ctx context.Context, api API, request *Request, certificate *Certificate, at time.Time) (*Token, error)
+}
+
+// Consents looks up consent records.
+type Consents interface {
+	// Consent returns nil where there is no such consent. A store that cannot
+	// answer is an error, never nil.
+	Consent(ctx context.Context, id ConsentID) (*Consent, error)
+}
+
+// Owners tells which objects are a caller's.
+type Owners interface {
+	// Owned returns those of the objects that are the caller's: one that is absent
+	// is not owned, or not there. A store that cannot answer is an error, never an
+	// empty answer. The caller is verified and a Customer.
+	Owned(ctx context.Context, caller Caller, objects []Object) (map[Object]Ownership, error)
+}
+
+// Policy decides on facts.
+type Policy interface {
+	// Decide returns the policy's verdict, a pure function of the facts. An error
+	// is a policy that could not be evaluated or answered what is no verdict.
+	Decide(ctx context.Context, facts *Facts) (Verdict, error)
+}
+
+// Pseudonyms hide people in records.
+type Pseudonyms interface {
+	// Subject returns the caller's pseudonym, the same for the same issuer and
+	// subject as long as the key stands, or "" where the caller has no subject.
+	Subject(caller Caller) string
+}
+
+// Recorder keeps what was decided.
+type Recorder interface {
+	// Record returns once the record is as durable as its kind must be. After an
+	// error the decision must not be acted upon.
+	Record(ctx context.Context, record Record) error
+}

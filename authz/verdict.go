@@ -1,0 +1,110 @@
+package authz
+
+import (
+	"fmt"
+	"strings"
+)
+
+// check refuses a verdict that could not be given to Envoy as it stands, before
+// it is recorded, so that nothing can fail after "allowed" is on disk. Its error
+// wraps PolicyError and names the field and the header, never a value.
+func (v *Verdict) check() error {
+	if v.Reason != "" && !isCode(v.Reason) {
+		return fmt.Errorf("verdict: %w: reason is not [a-z0-9_]{1,64}", PolicyError)
+	}
+	if v.Allowed && v.StepUp != nil {
+		return fmt.Errorf("verdict: %w: step_up with an allow", PolicyError)
+	}
+	if v.Reply.Status != 0 && (v.Reply.Status < 300 || v.Reply.Status > 599) {
+		return fmt.Errorf("verdict: %w: http_status %d is no denial", PolicyError, v.Reply.Status)
+	}
+	return v.Reply.checkHeaders()
+}
+
+func (r *Reply) checkHeaders() error {
+	for _, header := range r.Headers {
+		if err := checkHeader("headers", header); err != nil {
+			return err
+		}
+	}
+	for _, header := range r.ResponseHeaders {
+		if err := checkHeader("response_headers_to_add", header); err != nil {
+			return err
+		}
+	}
+	for _, name := range r.RemoveHeaders {
+		if err := checkHeader("request_headers_to_remove", Header{Name: name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkHeader(field string, header Header) error {
+	name := strings.ToLower(header.Name)
+	if !isToken(name) {
+		return fmt.Errorf("verdict: %w: %s: %q is no header name (RFC 9110 §5.1)", PolicyError, field, header.Name)
+	}
+	if reserved(name) {
+		return fmt.Errorf("verdict: %w: %s: %q is not the policy's to change", PolicyError, field, header.Name)
+	}
+	if !isFieldValue(header.Value) {
+		return fmt.Errorf("verdict: %w: %s: the value of %q is no header value (RFC 9110 §5.5)", PolicyError, field, header.Name)
+	}
+	return nil
+}
+
+// reserved names are framing, routing, Envoy's own, and what tells the upstream
+// who calls.
+func reserved(name string) bool {
+	switch name {
+	case "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "www-authenticate":
+		return true
+	}
+	return strings.HasPrefix(name, "x-envoy-") || strings.HasPrefix(name, OwnHeaderPrefix)
+}
+
+// OwnHeaderPrefix begins the names of the headers by which Countersign tells an
+// upstream what it verified. A client's own copies never reach the upstream.
+const OwnHeaderPrefix = "x-countersign-"
+
+func isCode(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// isToken reports an RFC 9110 §5.6.2 token in lower case.
+func isToken(s string) bool {
+	if s == "" || len(s) > 256 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			continue
+		}
+		if !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+func isFieldValue(s string) bool {
+	if strings.Trim(s, " \t") != s || len(s) > 8192 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c != '\t' && (c < 0x20 || c == 0x7f) {
+			return false
+		}
+	}
+	return true
+}
