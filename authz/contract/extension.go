@@ -1,0 +1,81 @@
+package contract
+
+import (
+	"fmt"
+	"slices"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// extend reads an operation's x-countersign, which may be absent, and gives the
+// operation the document-wide rules that meet it.
+func (c *compiler) extend(at place, operation *authz.Operation, in inputs) {
+	objects := at.member("objects")
+	if at.present() {
+		c.known(at, "objects", "consent", "permission", "grant", "regions", "step_up", "stream")
+		operation.Consent = c.consent(at.member("consent"))
+		operation.Permission = c.text(at.member("permission"))
+		operation.Grant = c.grant(at.member("grant"), operation.Security)
+		operation.Regions = c.texts(at.member("regions"))
+		operation.StepUp = c.stepUp(at.member("step_up"))
+		operation.Stream = c.boolean(at.member("stream"))
+		operation.Objects = c.objectRules(objects, in)
+		c.checkStream(at.member("stream"), operation)
+	}
+	optsOut := objects.present() && objects.node.Kind == yaml.SequenceNode && len(objects.items()) == 0
+	if optsOut {
+		return
+	}
+	for _, rule := range c.applyWide(in) {
+		if !slices.Contains(operation.Objects, rule) {
+			operation.Objects = append(operation.Objects, rule)
+		}
+	}
+}
+
+// consent is a list of lists: of each inner one any permission suffices, and all
+// must be met.
+func (c *compiler) consent(at place) [][]string {
+	var consent [][]string
+	for _, item := range c.list(at, "a list of lists of permissions") {
+		consent = append(consent, c.texts(item))
+	}
+	return consent
+}
+
+func (c *compiler) grant(at place, security []authz.Requirement) authz.Grant {
+	grant := authz.Grant(c.text(at))
+	if grant == "" {
+		return ""
+	}
+	if grant != authz.GrantScope {
+		c.fault(at, fmt.Sprintf("%q is not a grant", grant), `write "scope", or remove it`)
+		return ""
+	}
+	// A scope that is not asked for cannot grant: the operation would be open to
+	// every token.
+	unscoped := func(r authz.Requirement) bool { return len(r.Scopes) == 0 }
+	if len(security) == 0 || slices.ContainsFunc(security, unscoped) {
+		c.fault(at, "lets scopes grant an operation that can be called without any", "name a scope in every alternative of its security")
+	}
+	return grant
+}
+
+func (c *compiler) stepUp(at place) *authz.StepUp {
+	if !at.present() || !c.known(at, "acr_values", "max_age") {
+		return nil
+	}
+	stepUp := &authz.StepUp{ACRValues: c.texts(at.member("acr_values")), MaxAge: c.duration(at.member("max_age"))}
+	if !at.member("acr_values").present() && !at.member("max_age").present() {
+		c.fault(at, "asks for nothing", "give acr_values, max_age or both")
+	}
+	return stepUp
+}
+
+func (c *compiler) checkStream(at place, operation *authz.Operation) {
+	if operation.Stream && readsBody(operation) {
+		c.fault(at, "turns body checks off, and a rule reads the body", "remove either")
+	}
+}
