@@ -1,0 +1,120 @@
+// Package certificate reads the client certificate that Envoy forwards with each
+// request, so that a token can be held against the key it is bound to.
+//
+// A certificate that is read here says that the client holds its key: Envoy has
+// completed the handshake with it. It says nothing of who vouches for the names
+// in it; that is for Envoy's validation context. Only source.certificate is read,
+// which Envoy fills itself, never a header.
+package certificate
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+const (
+	// maxForwarded bounds a certificate as forwarded; real ones are 1 to 4 KiB.
+	maxForwarded = 16 << 10
+	// maxRemembered bounds the bytes of the forwarded forms that are remembered:
+	// some thousand clients.
+	maxRemembered = 8 << 20
+)
+
+// Reader reads certificates, and remembers those that it has read. It is safe for
+// concurrent use. New makes one.
+type Reader struct {
+	remembered *otter.Cache[string, *authz.Certificate]
+}
+
+var _ authz.Certificates = (*Reader)(nil)
+
+// New returns a Reader that remembers nothing yet.
+func New() *Reader {
+	return &Reader{remembered: otter.Must(&otter.Options[string, *authz.Certificate]{
+		MaximumWeight: maxRemembered,
+		Weigher:       func(forwarded string, _ *authz.Certificate) uint32 { return uint32(len(forwarded)) },
+	})}
+}
+
+// Read returns the request's client certificate, nil where there is none. It is
+// shared between requests and must not be written to. An error wraps
+// CertificateMalformed and holds nothing of the certificate.
+func (r *Reader) Read(request *authz.Request) (*authz.Certificate, error) {
+	forwarded := request.Certificate
+	switch {
+	case forwarded == "":
+		return nil, nil
+	case len(forwarded) > maxForwarded:
+		return nil, fmt.Errorf("certificate: %w: over %d bytes", authz.CertificateMalformed, maxForwarded)
+	}
+	if certificate, known := r.remembered.GetIfPresent(forwarded); known {
+		return certificate, nil
+	}
+	certificate, err := parse(forwarded)
+	if err != nil {
+		return nil, err
+	}
+	// The string may be a part of the whole request, which must not be kept for it.
+	r.remembered.Set(strings.Clone(forwarded), certificate)
+	return certificate, nil
+}
+
+func parse(forwarded string) (*authz.Certificate, error) {
+	der, err := decode(forwarded)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		// The parser's own words may quote the certificate.
+		return nil, fmt.Errorf("certificate: %w: not X.509", authz.CertificateMalformed)
+	}
+	certificate := &authz.Certificate{
+		Thumbprint: sha256.Sum256(der),
+		Subject:    parsed.Subject.String(),
+		DNS:        parsed.DNSNames,
+	}
+	for _, uri := range parsed.URIs {
+		certificate.URIs = append(certificate.URIs, uri.String())
+	}
+	if len(parsed.Subject.Country) > 0 {
+		certificate.Country = parsed.Subject.Country[0]
+	}
+	return certificate, nil
+}
+
+// Marks of PEM (RFC 7468 §2).
+const (
+	pemBegin = "-----BEGIN"
+	pemType  = "CERTIFICATE"
+)
+
+// decode returns the DER of the one certificate in Envoy's form: PEM, with the
+// characters that a URL reserves percent-encoded. A plus is a plus: base64 has it.
+func decode(forwarded string) ([]byte, error) {
+	text, err := url.PathUnescape(forwarded)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w: bad percent-encoding", authz.CertificateMalformed)
+	}
+	// The PEM decoder passes over text before a block, and over blocks that it
+	// cannot read: what stands here must be one block and nothing else.
+	if !strings.HasPrefix(text, pemBegin) || strings.Count(text, pemBegin) != 1 {
+		return nil, fmt.Errorf("certificate: %w: not one PEM block", authz.CertificateMalformed)
+	}
+	block, rest := pem.Decode([]byte(text))
+	switch {
+	case block == nil || len(rest) > 0:
+		return nil, fmt.Errorf("certificate: %w: not one PEM block", authz.CertificateMalformed)
+	case block.Type != pemType || len(block.Headers) > 0:
+		return nil, fmt.Errorf("certificate: %w: not a PEM certificate", authz.CertificateMalformed)
+	}
+	return block.Bytes, nil
+}
