@@ -1,0 +1,104 @@
+package envoy
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/countersign-io/countersign/authz"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+)
+
+// problemType begins a problem's type. With RFC 9457's about:blank the title would
+// have to be the status's own phrase (§4.2.1), and could not say what is wrong.
+const problemType = "urn:countersign:reason:"
+
+// problem is a denial's body (RFC 9457 §3). It tells the caller nothing but the
+// reason's code and where to find the decision; the detail is for the record.
+type problem struct {
+	Type       string `json:"type"`
+	Title      string `json:"title"`
+	Status     int    `json:"status"`
+	Code       string `json:"code"`
+	DecisionID string `json:"decision_id"`
+}
+
+// denied is the caller's answer.
+func denied(request *authz.Request, d *authz.Decision, realm string) *authv3.DeniedHttpResponse {
+	status := denialStatus(d)
+	contentType, body := denialBody(d, status)
+	if request.Method == http.MethodHead {
+		body = ""
+	}
+	fields := []authz.Header{{Name: "cache-control", Value: "no-store"}, {Name: "content-type", Value: contentType}}
+	if status == http.StatusMethodNotAllowed {
+		// RFC 9110 §10.2.1: the field must be there, though it may be empty.
+		fields = append(fields, authz.Header{Name: "allow", Value: strings.Join(d.Methods, ", ")})
+	}
+	if status == http.StatusServiceUnavailable {
+		fields = append(fields, authz.Header{Name: "retry-after", Value: "1"})
+	}
+	fields = overridden(fields, policyHeaders(d))
+	if value := challenge(d, status, realm); value != "" {
+		fields = append(fields, authz.Header{Name: "www-authenticate", Value: value})
+	}
+	return &authv3.DeniedHttpResponse{
+		Status:  &typev3.HttpStatus{Code: typev3.StatusCode(status)},
+		Headers: appending(fields),
+		Body:    body,
+	}
+}
+
+// denialStatus is the policy's where Envoy has it in its list, else the reason's. A
+// status that means success is never sent.
+func denialStatus(d *authz.Decision) int {
+	status := d.Verdict.Reply.Status
+	if _, known := typev3.StatusCode_name[int32(status)]; known && status >= http.StatusMultipleChoices {
+		return status
+	}
+	return d.Reason.Status()
+}
+
+func denialBody(d *authz.Decision, status int) (contentType, body string) {
+	if d.Verdict.Reply.Body != "" {
+		return "text/plain; charset=utf-8", text(d.Verdict.Reply.Body)
+	}
+	// Strings and a number always marshal.
+	encoded, _ := json.Marshal(problem{
+		Type:       problemType + d.Code(),
+		Title:      d.Reason.Title(),
+		Status:     status,
+		Code:       d.Code(),
+		DecisionID: d.ID.String(),
+	})
+	return "application/problem+json", string(encoded)
+}
+
+// policyHeaders are the policy's for the caller. The content type is the policy's
+// to say only of a body of its own.
+func policyHeaders(d *authz.Decision) []authz.Header {
+	var fields []authz.Header
+	for _, field := range d.Verdict.Reply.Headers {
+		name := strings.ToLower(field.Name)
+		if name != "content-type" || d.Verdict.Reply.Body != "" {
+			fields = append(fields, authz.Header{Name: name, Value: field.Value})
+		}
+	}
+	return fields
+}
+
+// overridden are the defaults that the policy did not set, and all that it did.
+func overridden(defaults, policy []authz.Header) []authz.Header {
+	set := make(map[string]bool, len(policy))
+	for _, field := range policy {
+		set[field.Name] = true
+	}
+	var fields []authz.Header
+	for _, field := range defaults {
+		if !set[field.Name] {
+			fields = append(fields, field)
+		}
+	}
+	return append(fields, policy...)
+}

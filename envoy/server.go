@@ -1,0 +1,161 @@
+package envoy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/countersign-io/countersign/authz"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Server serves ext_authz and grpc.health.v1 on one listener. Its methods may be
+// called from any goroutine, but Listen before Addr and Serve.
+type Server struct {
+	listen   string
+	listener net.Listener
+	grpc     *grpc.Server
+	health   *health.Server
+}
+
+// services are the names under which health is reported: the whole server's, and
+// the one that it is there for.
+var services = [...]string{"", authv3.Authorization_ServiceDesc.ServiceName}
+
+// New builds a server that answers with the checker's decisions. It is NOT_SERVING
+// until SetServing says otherwise, but answers checks as soon as it serves: what
+// the checker is not ready for, it denies. An error is an authz.Problems.
+func New(cfg Config, checker authz.Checker) (*Server, error) {
+	cfg, err := cfg.normal()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		listen: cfg.Listen,
+		health: health.NewServer(),
+		grpc: grpc.NewServer(
+			grpc.MaxRecvMsgSize(cfg.MaxMessageBytes),
+			// Envoy may be told to ping often; gRPC's default is to hang up on it.
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		),
+	}
+	authv3.RegisterAuthorizationServer(s.grpc, &authorization{
+		checker: checker,
+		address: cfg.ClientAddress,
+		realm:   cfg.Realm,
+		timeout: cfg.Timeout,
+	})
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	s.SetServing(false)
+	return s, nil
+}
+
+// Listen opens the listener. A socket file that nobody listens on is taken for a
+// dead process's and replaced; any other file in its place is an error.
+func (s *Server) Listen() error {
+	network, address := "tcp", s.listen
+	if path, unix := strings.CutPrefix(s.listen, "unix:"); unix {
+		network, address = "unix", path
+		if err := removeStale(path); err != nil {
+			return err
+		}
+	}
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.listener = listener
+	return nil
+}
+
+// Addr is where the server listens; nil before Listen.
+func (s *Server) Addr() net.Addr {
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// Serve answers calls until Drain, and returns nil then. It calls Listen where
+// nobody has.
+func (s *Server) Serve() error {
+	if s.listener == nil {
+		if err := s.Listen(); err != nil {
+			return err
+		}
+	}
+	if err := s.grpc.Serve(s.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// SetServing reports health. It has no effect after Drain.
+func (s *Server) SetServing(serving bool) {
+	status := healthv1.HealthCheckResponse_NOT_SERVING
+	if serving {
+		status = healthv1.HealthCheckResponse_SERVING
+	}
+	for _, service := range services {
+		s.health.SetServingStatus(service, status)
+	}
+}
+
+// Drain reports NOT_SERVING, takes no more calls and waits for those under way, but
+// no longer than ctx: then they are cut off, and the error is ctx's.
+func (s *Server) Drain(ctx context.Context) error {
+	s.health.Shutdown()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.grpc.GracefulStop()
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("drain: %w", ctx.Err())
+		s.grpc.Stop()
+		<-done
+	}
+	// gRPC closes only a listener that Serve has taken.
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	return err
+}
+
+// removeStale removes a socket file that a dead process left.
+func removeStale(path string) error {
+	file, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("listen: %w", err)
+	case file.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("listen: %s is there, and is no socket", path)
+	}
+	connection, err := net.Dial("unix", path)
+	if err == nil {
+		connection.Close()
+		return fmt.Errorf("listen: another process listens on %s", path)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	return nil
+}
