@@ -1,0 +1,89 @@
+// Package console is the operator's HTTP: liveness, readiness and metrics, on a
+// loopback address.
+//
+// It shows and counts; nothing of it changes a decision, and nothing that it shows
+// names a person.
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// Console serves /healthz, /readyz and /metrics.
+type Console struct {
+	listener net.Listener
+	server   *http.Server
+}
+
+// Listen opens the console at a loopback address. ready says why requests cannot
+// be decided, or nil. Its error is authz.Problems with the key "admin".
+func Listen(address string, ready func() error, registry *prometheus.Registry) (*Console, error) {
+	if problems := Check(address); problems != nil {
+		return nil, problems
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, authz.Problems{{Key: "admin", What: "cannot be listened on: " + err.Error(), Fix: "choose a free port"}}
+	}
+	routes := http.NewServeMux()
+	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	routes.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answerReady(w, ready()) })
+	routes.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return &Console{
+		listener: listener,
+		server:   &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10},
+	}, nil
+}
+
+// Check says what is wrong with a console's address without opening it.
+func Check(address string) authz.Problems {
+	if what := notLoopback(address); what != "" {
+		return authz.Problems{{Key: "admin", What: what, Fix: "use 127.0.0.1 and a port: the console asks nobody who they are"}}
+	}
+	return nil
+}
+
+// Addr is where the console listens.
+func (c *Console) Addr() net.Addr { return c.listener.Addr() }
+
+// Serve answers until Close; it returns nil then.
+func (c *Console) Serve() error {
+	if err := c.server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("console: %w", err)
+	}
+	return nil
+}
+
+// Close ends Serve once requests under way are answered, or ctx ends.
+func (c *Console) Close(ctx context.Context) error { return c.server.Shutdown(ctx) }
+
+func answerReady(w http.ResponseWriter, fault error) {
+	if fault != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, fault)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+// notLoopback says why an address is not one of this machine only, or "".
+func notLoopback(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	switch {
+	case err != nil:
+		return "is no address with a port"
+	case host != "localhost" && !net.ParseIP(host).IsLoopback():
+		return "is not a loopback address"
+	}
+	return ""
+}

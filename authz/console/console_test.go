@@ -1,0 +1,116 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+type fakeChecker struct{ decision authz.Decision }
+
+func (f *fakeChecker) Check(context.Context, *authz.Request) authz.Decision { return f.decision }
+
+func open(t *testing.T, ready func() error, registry *prometheus.Registry) string {
+	t.Helper()
+	console, err := Listen("127.0.0.1:0", ready, registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- console.Serve() }()
+	t.Cleanup(func() {
+		if err := console.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return "http://" + console.Addr().String()
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+func TestHealth(t *testing.T) {
+	var fault error
+	base := open(t, func() error { return fault }, prometheus.NewRegistry())
+	for _, test := range []struct {
+		path   string
+		fault  error
+		status int
+		body   string
+	}{
+		{"/healthz", nil, 200, "ok\n"},
+		{"/healthz", errors.New("no keys"), 200, "ok\n"},
+		{"/readyz", nil, 200, "ready\n"},
+		{"/readyz", errors.New("no keys"), 503, "no keys\n"},
+		{"/other", nil, 404, "404 page not found\n"},
+	} {
+		fault = test.fault
+		if status, body := get(t, base+test.path); status != test.status || body != test.body {
+			t.Errorf("GET %s with fault %v = %d %q, want %d %q", test.path, test.fault, status, body, test.status, test.body)
+		}
+	}
+}
+
+func TestMetricsCountDecisions(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	base := open(t, func() error { return nil }, registry)
+	fake := &fakeChecker{}
+	checker := Checks(fake, registry)
+	operation := &authz.Operation{ID: "ReadAccount", API: "bank"}
+	for _, decision := range []authz.Decision{
+		{Allowed: true, Reason: authz.Granted, Operation: operation},
+		{Reason: authz.PolicyDenied, Verdict: authz.Verdict{Reason: "not_owner"}, Operation: operation},
+		{Reason: authz.UnknownPath},
+	} {
+		fake.decision = decision
+		if got := checker.Check(t.Context(), &authz.Request{}); got.Code() != decision.Code() || got.Allowed != decision.Allowed {
+			t.Errorf("Check() = %v, want %v unchanged", got, decision)
+		}
+	}
+	_, body := get(t, base+"/metrics")
+	for _, line := range []string{
+		`countersign_decisions_total{allowed="true",api="bank",operation="ReadAccount",reason="granted"} 1`,
+		`countersign_decisions_total{allowed="false",api="bank",operation="ReadAccount",reason="not_owner"} 1`,
+		`countersign_decisions_total{allowed="false",api="",operation="",reason="unknown_path"} 1`,
+		`countersign_check_duration_seconds_count{api="bank"} 2`,
+	} {
+		if !strings.Contains(body, line+"\n") {
+			t.Errorf("metrics lack %s", line)
+		}
+	}
+}
+
+func TestConsoleIsLoopbackOnly(t *testing.T) {
+	for _, address := range []string{"0.0.0.0:9192", ":9192", "192.0.2.1:9192", "127.0.0.1", "example.com:80"} {
+		if console, err := Listen(address, func() error { return nil }, prometheus.NewRegistry()); err == nil {
+			t.Errorf("Listen(%q) = %v, want a problem", address, console)
+		}
+	}
+	if problems := Check("[::1]:9192"); problems != nil {
+		t.Errorf("Check of a loopback address: %v", problems)
+	}
+	if _, err := Listen("127.0.0.1:-1", func() error { return nil }, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "admin") {
+		t.Errorf("Listen on no port = %v, want a problem of admin", err)
+	}
+}

@@ -1,0 +1,54 @@
+package console
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// buckets are in seconds, close together where decisions are.
+var buckets = []float64{
+	25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1,
+}
+
+// counting counts the decisions of another Checker.
+type counting struct {
+	next      authz.Checker
+	decisions *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+}
+
+// Checks counts and times what next decides:
+//
+//	countersign_decisions_total{api, operation, allowed, reason}
+//	countersign_check_duration_seconds{api}
+//
+// Labels are the contract's and the policy's own words, never a request's.
+func Checks(next authz.Checker, registry *prometheus.Registry) authz.Checker {
+	c := &counting{
+		next: next,
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_decisions_total", Help: "Decisions by operation and reason."},
+			[]string{"api", "operation", "allowed", "reason"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "countersign_check_duration_seconds", Help: "Time in Countersign until a decision stood, in seconds.", Buckets: buckets},
+			[]string{"api"}),
+	}
+	registry.MustRegister(c.decisions, c.seconds)
+	return c
+}
+
+// Check is that of the wrapped Checker.
+func (c *counting) Check(ctx context.Context, request *authz.Request) authz.Decision {
+	decision := c.next.Check(ctx, request)
+	api := ""
+	if decision.Operation != nil {
+		api = string(decision.Operation.API)
+	}
+	c.decisions.WithLabelValues(api, decision.OperationID(), strconv.FormatBool(decision.Allowed), decision.Code()).Inc()
+	c.seconds.WithLabelValues(api).Observe(decision.Elapsed.Seconds())
+	return decision
+}
