@@ -1,0 +1,102 @@
+package token
+
+import (
+	"slices"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// kinds tells an issuer's callers apart: all are of one kind, or a claim says which.
+type kinds struct {
+	all    authz.Kind
+	claim  string
+	values map[string]authz.Kind
+}
+
+// caller reads who calls. Roles, scopes and the like are the token's word only;
+// headers are never asked.
+func (r *reader) caller(issuer *issuer) authz.Caller {
+	subject, client := r.text("sub"), r.text("client_id")
+	return authz.Caller{
+		Kind:    r.kind(issuer.kinds, subject == client),
+		Issuer:  issuer.name,
+		Subject: authz.Subject(subject),
+		Client:  authz.ClientID(client),
+		Tenant:  authz.Tenant(r.mapped(issuer.names.Tenant)),
+		Roles:   r.roles(issuer.names.Roles),
+		Scopes:  r.scopes(),
+		Actor:   r.actor(),
+		Region:  r.mapped(issuer.names.Region),
+		Consent: authz.ConsentID(r.mapped(issuer.names.Consent)),
+	}
+}
+
+// kind is the caller's. A token whose subject is its client is the client's own,
+// whatever else it says (RFC 9068 §5): the subject must not be taken for a customer.
+func (r *reader) kind(kinds kinds, itself bool) authz.Kind {
+	switch {
+	case itself:
+		return authz.Client
+	case kinds.claim == "":
+		return kinds.all
+	}
+	value, _ := r.claims[kinds.claim].(string)
+	kind, known := kinds.values[value]
+	if !known {
+		r.fault(kinds.claim, "names no kind of caller")
+	}
+	return kind
+}
+
+// mapped is a claim under an issuer's own name for it, or "" where there is none.
+func (r *reader) mapped(name string) string {
+	if name == "" {
+		return ""
+	}
+	return r.text(name)
+}
+
+// roles are an array of strings or a space-delimited string.
+func (r *reader) roles(name string) []string {
+	if name == "" {
+		return nil
+	}
+	var roles []string
+	if _, ok := r.claims[name].(string); ok {
+		roles = r.words(name)
+	} else {
+		roles = r.array(name)
+	}
+	if slices.ContainsFunc(roles, func(role string) bool { return !isText(role) }) {
+		r.fault(name, "holds what is not 1 to 256 printable ASCII characters")
+	}
+	return roles
+}
+
+// scopes are scope-tokens: %x21 / %x23-5B / %x5D-7E (RFC 6749 §3.3).
+func (r *reader) scopes() []string {
+	scopes := r.words("scope")
+	for _, scope := range scopes {
+		for i := range len(scope) {
+			if c := scope[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+				r.fault("scope", "is malformed")
+			}
+		}
+	}
+	return scopes
+}
+
+// actor is the subject of the outermost act; those nested in it are history (RFC
+// 8693 §4.1).
+func (r *reader) actor() authz.Subject {
+	value, there := r.claims["act"]
+	if !there {
+		return ""
+	}
+	act, _ := value.(map[string]any)
+	subject, ok := act["sub"].(string)
+	if !ok || !isText(subject) {
+		r.fault("act", "names no subject")
+	}
+	return authz.Subject(subject)
+}
