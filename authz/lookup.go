@@ -2,7 +2,9 @@ package authz
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 )
 
 // lookUp asks the stores for what the operation calls for, side by side. A store
@@ -49,7 +51,7 @@ func guard[T any](to chan<- outcome[T], lookup func() (T, error)) {
 	var result outcome[T]
 	defer func() {
 		if fault := recover(); fault != nil {
-			result = outcome[T]{err: fmt.Errorf("panic: %v", fault)}
+			result = outcome[T]{err: errors.New(panicText(fault))}
 		}
 		to <- result
 	}()
@@ -76,4 +78,13 @@ func distinct(named []Named) []Object {
 		}
 	}
 	return objects
+}
+
+// panicText is what may be recorded of a panic: the runtime's own words, else only
+// the type, since a value could hold anything of the request.
+func panicText(fault any) string {
+	if err, ok := fault.(runtime.Error); ok {
+		return "panic: " + err.Error()
+	}
+	return fmt.Sprintf("panic: %T", fault)
 }

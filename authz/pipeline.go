@@ -97,7 +97,7 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decision) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			d = p.denial(f, fmt.Errorf("%w: panic: %v", Internal, fault))
+			d = p.denial(f, fmt.Errorf("%w: %s", Internal, panicText(fault)))
 		}
 		if s != nil {
 			d.Revision = s.Revision
@@ -146,7 +146,7 @@ func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 func (p *Pipeline) record(ctx context.Context, record Record) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = fmt.Errorf("audit: panic: %v", fault)
+			err = errors.New("audit: " + panicText(fault))
 		}
 	}()
 	record.Decision.Pseudonym = p.Pseudonyms.Subject(record.Decision.Caller)

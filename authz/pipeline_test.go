@@ -246,6 +246,19 @@ func TestFailClosed(t *testing.T) {
 	}
 }
 
+// TestPanicsTellNothingOfTheRequest holds that a panic's value stays out of records.
+func TestPanicsTellNothingOfTheRequest(t *testing.T) {
+	f := allowing()
+	f.policy = func(context.Context, *Facts) (Verdict, error) { panic("secret") }
+	if got := f.pipeline().Check(t.Context(), getAccount()); got.Detail != "internal: panic: string" {
+		t.Errorf("detail = %q, want the type alone", got.Detail)
+	}
+	f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true}, []error{}[len(f.asked)] }
+	if got := f.pipeline().Check(t.Context(), getAccount()); !strings.Contains(got.Detail, "index out of range") {
+		t.Errorf("detail = %q, want the runtime's words", got.Detail)
+	}
+}
+
 func TestZeroDecisionDenies(t *testing.T) {
 	var d Decision
 	if d.Allowed || d.Reason != Internal || d.Reason.Status() != 500 || d.Code() != "internal" {
