@@ -1,0 +1,106 @@
+package ownership
+
+import (
+	"errors"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/ownership/sqlite"
+)
+
+// Config says, for each type of object, who knows its owners.
+type Config map[authz.ObjectType]TypeConfig
+
+// TypeConfig is where the owners of one type of object are found. All of it is
+// required.
+type TypeConfig struct {
+	// Engine is "sqlite".
+	Engine string `yaml:"engine"`
+	// Database is the SQLite file. Types may share one.
+	Database string `yaml:"database"`
+	// Query is one SELECT, the verified caller in, the owned ids out: see
+	// sqlite.Database.Engine for its parameters and columns.
+	Query string `yaml:"query"`
+}
+
+// Open opens the engines of a configuration. Its error is authz.Problems, all of
+// them, and nothing is left open.
+func Open(cfg Config) (*Owners, error) {
+	var problems authz.Problems
+	o := opening{engines: make(map[authz.ObjectType]Engine), databases: make(map[string]*sqlite.Database)}
+	for _, objectType := range slices.Sorted(maps.Keys(cfg)) {
+		engine, err := o.open(cfg[objectType])
+		if err != nil {
+			problems = append(problems, under(string(objectType), err)...)
+			continue
+		}
+		o.engines[objectType] = engine
+	}
+	owners := New(o.engines)
+	for _, database := range o.databases {
+		owners.closers = append(owners.closers, database.Close)
+	}
+	if err := problems.Err(); err != nil {
+		// What is wrong with the configuration matters more than how closing goes.
+		_ = owners.Close()
+		return nil, err
+	}
+	return owners, nil
+}
+
+// opening is what has been opened so far: one handle for each file.
+type opening struct {
+	engines   map[authz.ObjectType]Engine
+	databases map[string]*sqlite.Database
+}
+
+func (o *opening) open(cfg TypeConfig) (Engine, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	file, err := filepath.Abs(cfg.Database)
+	if err != nil {
+		return nil, authz.Problems{{Key: "database", What: "has no usable path: " + err.Error(), Fix: "write an absolute path"}}
+	}
+	database := o.databases[file]
+	if database == nil {
+		if database, err = sqlite.Open(file); err != nil {
+			return nil, err
+		}
+		o.databases[file] = database
+	}
+	engine, err := database.Engine(cfg.Query)
+	if err != nil {
+		return nil, err
+	}
+	return engine, nil
+}
+
+// check tells what can be told without a database.
+func (cfg TypeConfig) check() error {
+	var problems authz.Problems
+	if cfg.Engine != "sqlite" {
+		problems.Add("engine", "is not an engine that can tell owners", `write "sqlite"`)
+	}
+	if cfg.Database == "" {
+		problems.Add("database", "is missing", "name the SQLite file that says who owns what")
+	}
+	if cfg.Query == "" {
+		problems.Add("query", "is missing", "write a SELECT that takes :subject and :ids")
+	}
+	return problems.Err()
+}
+
+// under puts a prefix before the key of every problem.
+func under(prefix string, err error) authz.Problems {
+	var problems authz.Problems
+	if !errors.As(err, &problems) {
+		return authz.Problems{{Key: prefix, What: err.Error()}}
+	}
+	for i := range problems {
+		problems[i].Key = prefix + "." + problems[i].Key
+	}
+	return problems
+}
