@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 var testTime = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
@@ -24,6 +25,8 @@ type fakes struct {
 	policy      func(ctx context.Context, f *Facts) (Verdict, error)
 	pseudonym   func() string
 	record      func() error
+	// target is the request's, where a test changes it.
+	target string
 
 	asked   []string
 	records []Record
@@ -296,10 +299,12 @@ func TestPrecedence(t *testing.T) {
 		},
 		"policy": func(f *fakes) { f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{}, nil } },
 	}
+	refuse["path"] = func(f *fakes) { f.target = "/accounts/;x" }
 	tests := []struct {
 		broken []string
 		want   Reason
 	}{
+		{[]string{"path", "token"}, PathNotCanonical},
 		{[]string{"certificate", "token"}, CertificateMalformed},
 		{[]string{"token", "unknown"}, TokenExpired},
 		{[]string{"unknown", "inspect"}, UnknownPath},
@@ -313,10 +318,30 @@ func TestPrecedence(t *testing.T) {
 			for _, name := range test.broken {
 				refuse[name](f)
 			}
-			if got := f.pipeline().Check(t.Context(), getAccount()); got.Reason != test.want {
+			request := getAccount()
+			request.Target = cmp.Or(f.target, request.Target)
+			if got := f.pipeline().Check(t.Context(), request); got.Reason != test.want {
 				t.Errorf("Check() = %v, want %v", got.Reason, test.want)
 			}
 		})
+	}
+}
+
+// TestOneSnapshotPerCheck puts another snapshot in force in the middle of a check,
+// which must be decided by the first to its end.
+func TestOneSnapshotPerCheck(t *testing.T) {
+	f, later := allowing(), allowing()
+	p := f.pipeline()
+	later.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{}, nil }
+	f.token = func(context.Context) (*Token, error) {
+		p.Load(&Snapshot{Revision: "r2", Contracts: later, Certificates: later, Tokens: later, Policy: later})
+		return ann, nil
+	}
+	if got := p.Check(t.Context(), getAccount()); !got.Allowed || got.Revision != "r1" {
+		t.Errorf("Check() = allowed %v under %s, want allowed under r1", got.Allowed, got.Revision)
+	}
+	if got := p.Check(t.Context(), getAccount()); got.Allowed || got.Revision != "r2" {
+		t.Errorf("next Check() = allowed %v under %s, want a denial under r2", got.Allowed, got.Revision)
 	}
 }
 
@@ -339,7 +364,7 @@ func TestUnknownPathIsToldOnlyToCallersWithAToken(t *testing.T) {
 	f := allowing()
 	f.match = func() (Match, error) { return Match{API: "bank", Allowed: []string{"GET"}}, UnknownMethod }
 	got := f.pipeline().Check(t.Context(), getAccount())
-	if got.Reason != UnknownMethod || !cmp.Equal(got.Methods, []string{"GET"}) {
+	if got.Reason != UnknownMethod || !gocmp.Equal(got.Methods, []string{"GET"}) {
 		t.Errorf("with a token: %v %v, want %v with its methods", got.Reason, got.Methods, UnknownMethod)
 	}
 	f.token = func(context.Context) (*Token, error) { return nil, NoCredentials }
@@ -446,7 +471,7 @@ func TestLookups(t *testing.T) {
 func TestDistinctObjectsAreAskedOnce(t *testing.T) {
 	other := Object{Type: "card", ID: "22289"}
 	got := distinct([]Named{{Object: account, Where: "path"}, {Object: account, Where: "query"}, {Object: other}})
-	if diff := cmp.Diff([]Object{account, other}, got); diff != "" {
+	if diff := gocmp.Diff([]Object{account, other}, got); diff != "" {
 		t.Errorf("distinct() (-want +got):\n%s", diff)
 	}
 }
