@@ -1,0 +1,42 @@
+package rego
+
+import (
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// pinned are the built-ins that OPA calls nondeterministic and that the decision's
+// time and seed make repeat.
+var pinned = []string{"time.now_ns", "rand.intn", "uuid.rfc4122", "io.jwt.decode_verify"}
+
+// capabilities are OPA's own, less every built-in whose answer depends on more
+// than its operands, the decision's time and its seed. What a later OPA adds of
+// that sort is left out too.
+func capabilities() *ast.Capabilities {
+	all := ast.CapabilitiesForThisVersion()
+	// Empty means no host; nil would mean any.
+	all.AllowNet = []string{}
+	all.Builtins = slices.DeleteFunc(all.Builtins, func(b *ast.Builtin) bool { return impure(b.Name) })
+	return all
+}
+
+func impure(name string) bool {
+	builtin, known := ast.BuiltinMap[name]
+	return known && builtin.Nondeterministic && !slices.Contains(pinned, name)
+}
+
+// impurity says why policies are not given a built-in.
+func impurity(name string) string {
+	switch name {
+	case "http.send", "net.lookup_ip_addr":
+		return "it asks the network"
+	case "opa.runtime":
+		return "it reads the environment"
+	case "json.match_schema", "json.verify_schema":
+		return "a schema's $ref reads files and asks the network"
+	case "io.jwt.encode_sign", "io.jwt.encode_sign_raw":
+		return "signatures are random, and policies issue no tokens"
+	}
+	return "its answer is not the same each time"
+}

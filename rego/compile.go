@@ -1,0 +1,197 @@
+package rego
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/loader"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// compiled is a policy that can be asked.
+type compiled struct {
+	compiler *ast.Compiler
+	store    storage.Store
+	// txn reads the store; see Engine.
+	txn storage.Transaction
+}
+
+var (
+	standard        = ast.MustParseRef("data.countersign.standard")
+	standardVerdict = ast.MustParseRef("data.countersign.standard.decision")
+	siteDeny        = ast.MustParseRef("data.countersign.site.deny")
+	siteWaive       = ast.MustParseRef("data.countersign.site.waive")
+)
+
+const correctIt = "correct it; opa check --strict says the same"
+
+// compile checks the policy strictly: unused variables and imports, shadowed
+// names, deprecated built-ins, and data that would hide a rule are faults.
+func (s *source) compile(ctx context.Context) (*compiled, error) {
+	policy, err := s.uncompiled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	policy.compiler.Compile(s.modules)
+	if policy.compiler.Failed() {
+		return nil, s.problems(policy.compiler.Errors)
+	}
+	return policy, nil
+}
+
+// uncompiled is the compiler and the data, before the modules are compiled.
+func (s *source) uncompiled(ctx context.Context) (*compiled, error) {
+	store := inmem.NewFromObjectWithOpts(s.data,
+		inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
+	txn, err := store.NewTransaction(ctx)
+	if err != nil {
+		return nil, err
+	}
+	compiler := ast.NewCompiler().
+		WithCapabilities(capabilities()).
+		WithDefaultRegoVersion(ast.RegoV1).
+		WithPathConflictsCheck(storage.NonEmpty(ctx, store, txn)).
+		WithStrict(true).
+		SetErrorLimit(0)
+	return &compiled{compiler: compiler, store: store, txn: txn}, nil
+}
+
+// decision finds the rule that decides.
+func (p *compiled) decision(name string) (ast.Ref, error) {
+	if name == "" {
+		return standardVerdict, nil
+	}
+	ref := ast.Ref{ast.DefaultRootDocument}
+	for _, part := range decisionParts(name) {
+		ref = append(ref, ast.StringTerm(part))
+	}
+	if len(ref) < 3 || len(p.compiler.GetRulesExact(ref)) == 0 {
+		return nil, authz.Problems{{Key: "decision", What: "the policy has no such rule",
+			Fix: `write package and rule, such as "site.decision"`}}
+	}
+	return ref, nil
+}
+
+func decisionParts(name string) []string {
+	name = strings.TrimPrefix(name, "data.")
+	if strings.Contains(name, "/") {
+		return strings.Split(strings.Trim(name, "/"), "/")
+	}
+	return strings.Split(name, ".")
+}
+
+// intrusions are rules and data of the site that would change the library, or
+// that the library would not see.
+func (s *source) intrusions() authz.Problems {
+	var problems authz.Problems
+	for name, module := range s.modules {
+		if name == libraryFile {
+			continue
+		}
+		if module.Package.Path.HasPrefix(standard) {
+			problems = append(problems, s.problem(module.Package.Location,
+				"package countersign.standard is the embedded library's", "write package countersign.site"))
+			continue
+		}
+		for _, rule := range module.Rules {
+			problems = append(problems, s.intrusion(rule)...)
+		}
+	}
+	inOrder(problems)
+	if _, taken := s.data["countersign"]; taken {
+		problems = append(problems, authz.Problem{File: s.path,
+			What: "data.countersign is for the packages of that name", Fix: "put the data under another key"})
+	}
+	return problems
+}
+
+func (s *source) intrusion(rule *ast.Rule) authz.Problems {
+	ref := rule.Ref().GroundPrefix()
+	// A rule can be written into another package by a reference in its head.
+	if ref.HasPrefix(standard) || standard.HasPrefix(ref) {
+		return authz.Problems{s.problem(rule.Location,
+			"the rule writes into the embedded library", "write it in package countersign.site")}
+	}
+	hook := ref.HasPrefix(siteDeny) || ref.HasPrefix(siteWaive)
+	// A deny that is true, and no set, would refuse nothing.
+	if hook && (len(ref) != len(siteDeny) || rule.Head.RuleKind() != ast.MultiValue) {
+		return authz.Problems{s.problem(rule.Location,
+			"deny and waive must be sets", "write: deny contains \"reason\" if {…}")}
+	}
+	return nil
+}
+
+func (s *source) problem(location *ast.Location, what, fix string) authz.Problem {
+	problem := authz.Problem{What: what, Fix: fix}
+	if location != nil {
+		problem.File, problem.Line = s.file(location.File), location.Row
+	}
+	return problem
+}
+
+func (s *source) file(name string) string {
+	if name == libraryFile {
+		return name
+	}
+	return filepath.Join(s.path, name)
+}
+
+// problems are the faults that OPA found in one go.
+func (s *source) problems(err error) authz.Problems {
+	var many loader.Errors
+	var problems authz.Problems
+	if errors.As(err, &many) {
+		for _, one := range many {
+			problems = append(problems, s.problems(one)...)
+		}
+		return problems
+	}
+	var faults ast.Errors
+	var one *ast.Error
+	switch {
+	case errors.As(err, &faults):
+	case errors.As(err, &one):
+		faults = ast.Errors{one}
+	default:
+		return authz.Problems{{File: s.path, What: err.Error(), Fix: "correct the file"}}
+	}
+	for _, fault := range faults {
+		problems = append(problems, s.problem(fault.Location, what(fault), fix(fault)))
+	}
+	inOrder(problems)
+	return problems
+}
+
+func inOrder(problems authz.Problems) {
+	slices.SortStableFunc(problems, func(a, b authz.Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+}
+
+func what(fault *ast.Error) string {
+	if name, absent := absentBuiltin(fault); absent {
+		return name + " is not for policies: " + impurity(name)
+	}
+	return fault.Message
+}
+
+func fix(fault *ast.Error) string {
+	if _, absent := absentBuiltin(fault); absent {
+		return "decide on what the input and the data hold"
+	}
+	return correctIt
+}
+
+// absentBuiltin names the built-in that a policy called and is not given.
+func absentBuiltin(fault *ast.Error) (string, bool) {
+	name, called := strings.CutPrefix(fault.Message, "undefined function ")
+	return name, called && impure(name)
+}

@@ -1,0 +1,197 @@
+package rego
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	opa "github.com/open-policy-agent/opa/v1/rego"
+)
+
+// libraryTests is the library with its own tests.
+func libraryTests(t *testing.T) *source {
+	t.Helper()
+	loaded, err := load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join("library", "standard_test.rego"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := loaded.add("standard_test.rego", text); err != nil {
+		t.Fatal(err)
+	}
+	return loaded
+}
+
+func TestLibraryPassesItsOwnTests(t *testing.T) {
+	var report strings.Builder
+	if err := libraryTests(t).test(t.Context(), &report); err != nil {
+		t.Errorf("%v\n%s", err, report.String())
+	}
+}
+
+// TestLibraryTestsCoverWhatItReads holds the base of the library's own tests
+// against what the library can read: a path that the base lacks is never taken away.
+func TestLibraryTestsCoverWhatItReads(t *testing.T) {
+	base := evaluated(t, libraryTests(t), "data.countersign.standard_test.base")
+	// These grant, or stand in for another: tests of their own take them away.
+	apart := []string{"input.operation.public", "input.operation.grant", "input.consent.open_ended"}
+	e, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reaches := e.Reaches()
+	for _, path := range reaches {
+		if !slices.Contains(apart, path) && lookup(base, path) == nil {
+			t.Errorf("the library reads %s, and its tests' base has no such path", path)
+		}
+	}
+	for _, path := range leaves(base, "input") {
+		if !slices.ContainsFunc(reaches, func(r string) bool { return path == r || strings.HasPrefix(path, r+".") }) {
+			t.Errorf("the tests' base has %s, which the library does not read", path)
+		}
+	}
+}
+
+func evaluated(t *testing.T, s *source, query string) any {
+	t.Helper()
+	policy, err := s.compile(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := opa.New(opa.Compiler(policy.compiler), opa.Store(policy.store), opa.Query(query)).Eval(t.Context())
+	if err != nil || len(results) != 1 {
+		t.Fatalf("Eval(%s) = %v, %v", query, results, err)
+	}
+	return results[0].Expressions[0].Value
+}
+
+func lookup(document any, path string) any {
+	for _, part := range strings.Split(path, ".")[1:] {
+		object, _ := document.(map[string]any)
+		document = object[part]
+	}
+	return document
+}
+
+func leaves(document any, path string) []string {
+	switch document := document.(type) {
+	case map[string]any:
+		var all []string
+		for key, value := range document {
+			all = append(all, leaves(value, path+"."+key)...)
+		}
+		return all
+	default:
+		return []string{path}
+	}
+}
+
+// TestEngineFailsClosed takes every path of a real request's input away in turn,
+// and puts values of wrong types there, in front of the compiled engine.
+func TestEngineFailsClosed(t *testing.T) {
+	e := standardEngine(t)
+	facts := fullFacts()
+	// Nothing but the requirements grants here.
+	facts.Match.Operation.Grant = ""
+	input, err := e.document.of(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What may be taken away, or be of the wrong type, and why.
+	harmless := map[string][]string{
+		// What an operation does not ask for is not required; with [] neither.
+		"/operation/permission": {"absent"}, "/operation/step_up": {"absent"},
+		"/operation/step_up/acr_values": {"absent"}, "/operation/step_up/max_age": {"absent"},
+		"/operation/consent": {"absent", "[]"}, "/operation/consent/0": {"absent"},
+		"/operation/regions": {"absent", "[]"},
+		// An object that is not named is not asked for.
+		"/objects": {"[]"}, "/objects/0": {"absent"},
+		// The library does not read these.
+		"/objects/0/where": {"any"}, "/objects/0/relation": {"any"},
+		// The other region, and the other permission, is what counts.
+		"/operation/regions/1": {"any"}, "/consent/permissions/1": {"any"},
+		// These grant or satisfy only when they are true.
+		"/operation/public":   {"absent", "null", `""`, "[]", "{}", "0", "true", `"abc"`},
+		"/consent/open_ended": {"any"},
+		// This is what it is, or is of the right type.
+		"/objects/0/owned": {"true"}, "/operation/id": {`"abc"`}, "/consent/id": {`"abc"`},
+	}
+	for _, path := range paths(ast.NewTerm(input), nil) {
+		for _, wrong := range []string{"absent", "null", `""`, "[]", "{}", "0", "true", `"abc"`} {
+			verdict, err := e.decide(t.Context(), changed(input, path, wrong), facts.Time, facts.ID)
+			name := pointer(path)
+			expected := harmless[name]
+			if want := slices.Contains(expected, "any") || slices.Contains(expected, wrong); verdict.Allowed != want {
+				t.Errorf("%s %s: allowed = %v (%v, %v), want %v", name, wrong, verdict.Allowed, verdict.Refusals, err, want)
+			}
+		}
+	}
+}
+
+// paths are those of every value below the document's root.
+func paths(term *ast.Term, at []*ast.Term) [][]*ast.Term {
+	var all [][]*ast.Term
+	below := func(key, value *ast.Term) {
+		path := append(slices.Clone(at), key)
+		all = append(append(all, path), paths(value, path)...)
+	}
+	switch value := term.Value.(type) {
+	case ast.Object:
+		value.Foreach(below)
+	case *ast.Array:
+		for i := range value.Len() {
+			below(ast.IntNumberTerm(i), value.Elem(i))
+		}
+	}
+	return all
+}
+
+// changed is the document with another value at the path, or without it.
+func changed(document ast.Value, path []*ast.Term, value string) ast.Value {
+	if len(path) == 0 {
+		return ast.MustParseTerm(value).Value
+	}
+	absent := value == "absent" && len(path) == 1
+	switch document := document.(type) {
+	case ast.Object:
+		copied := ast.NewObject()
+		document.Foreach(func(key, kept *ast.Term) {
+			if key.Equal(path[0]) {
+				if absent {
+					return
+				}
+				kept = ast.NewTerm(changed(kept.Value, path[1:], value))
+			}
+			copied.Insert(key, kept)
+		})
+		return copied
+	case *ast.Array:
+		copied := ast.NewArray()
+		for i := range document.Len() {
+			kept := document.Elem(i)
+			if ast.IntNumberTerm(i).Equal(path[0]) {
+				if absent {
+					continue
+				}
+				kept = ast.NewTerm(changed(kept.Value, path[1:], value))
+			}
+			copied = copied.Append(kept)
+		}
+		return copied
+	}
+	return document
+}
+
+func pointer(path []*ast.Term) string {
+	var text strings.Builder
+	for _, part := range path {
+		text.WriteString("/" + strings.Trim(part.String(), `"`))
+	}
+	return text.String()
+}

@@ -1,0 +1,64 @@
+package rego
+
+import (
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+func declaration(key string, value func(o *authz.Operation) *ast.Term) field[*authz.Operation] {
+	return field[*authz.Operation]{key: ast.StringTerm(key), value: value}
+}
+
+// operationFields are what the contract says of an operation, whatever is requested.
+func operationFields() []field[*authz.Operation] {
+	return []field[*authz.Operation]{
+		declaration("id", func(o *authz.Operation) *ast.Term { return text(o.ID) }),
+		declaration("api", func(o *authz.Operation) *ast.Term { return text(o.API) }),
+		declaration("path", func(o *authz.Operation) *ast.Term { return text(o.Path) }),
+		declaration("method", func(o *authz.Operation) *ast.Term { return text(o.Method) }),
+		declaration("scopes", func(o *authz.Operation) *ast.Term {
+			return array(o.Security, func(r authz.Requirement) *ast.Term { return texts(r.Scopes) })
+		}),
+		declaration("permission", func(o *authz.Operation) *ast.Term { return text(o.Permission) }),
+		declaration("consent", func(o *authz.Operation) *ast.Term {
+			if len(o.Consent) == 0 {
+				return nil
+			}
+			return array(o.Consent, texts)
+		}),
+		declaration("regions", func(o *authz.Operation) *ast.Term {
+			if len(o.Regions) == 0 {
+				return nil
+			}
+			return texts(o.Regions)
+		}),
+		declaration("step_up", stepUp),
+		declaration("grant", func(o *authz.Operation) *ast.Term { return text(o.Grant) }),
+		declaration("public", func(o *authz.Operation) *ast.Term { return ast.InternedTerm(o.TakesAnonymous()) }),
+		declaration("stream", func(o *authz.Operation) *ast.Term { return ast.InternedTerm(o.Stream) }),
+	}
+}
+
+// texts is an array where there is nothing, too.
+func texts(items []string) *ast.Term {
+	return array(items, func(item string) *ast.Term { return ast.StringTerm(item) })
+}
+
+var stepUpKeys = struct{ acrValues, maxAge *ast.Term }{
+	ast.StringTerm("acr_values"), ast.StringTerm("max_age"),
+}
+
+func stepUp(o *authz.Operation) *ast.Term {
+	if o.StepUp == nil {
+		return nil
+	}
+	var pairs []pair
+	if len(o.StepUp.ACRValues) > 0 {
+		pairs = append(pairs, pair{stepUpKeys.acrValues, texts(o.StepUp.ACRValues)})
+	}
+	if o.StepUp.MaxAge != 0 {
+		pairs = append(pairs, pair{stepUpKeys.maxAge, nanoseconds(int64(o.StepUp.MaxAge))})
+	}
+	return ast.ObjectTerm(pairs...)
+}

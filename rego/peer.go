@@ -1,0 +1,70 @@
+package rego
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// extAuthz says in which form the attributes are, as opa-envoy-plugin says it.
+var extAuthz = ast.ObjectTerm(
+	pair{ast.StringTerm("ext_authz"), ast.StringTerm("v3")},
+	pair{ast.StringTerm("encoding"), ast.StringTerm("protojson")})
+
+// peerSections are the keys of opa-envoy-plugin, so that policies written for it
+// find what they read. What is not known is absent here, where the plugin has null.
+func peerSections() []section {
+	return []section{
+		{key: ast.StringTerm("version"), value: func(*known) *ast.Term { return extAuthz }},
+		{
+			key:   ast.StringTerm("attributes"),
+			known: func(f *known) bool { return f.Request.Attributes != nil },
+			value: func(f *known) *ast.Term { return f.foreign(f.Request.Attributes()) },
+		},
+		{key: ast.StringTerm("parsed_path"), value: parsedPath},
+		{key: ast.StringTerm("parsed_query"), value: parsedQuery},
+		{
+			key:   ast.StringTerm("parsed_body"),
+			known: func(f *known) bool { return f.Inspection.Parsed },
+			value: func(f *known) *ast.Term { return f.foreign(f.Inspection.Body) },
+		},
+		{
+			key:   ast.StringTerm("truncated_body"),
+			value: func(f *known) *ast.Term { return ast.InternedTerm(f.Request.Truncated) },
+		},
+		{
+			key:   ast.StringTerm("source_principal"),
+			value: func(f *known) *ast.Term { return text(f.Request.Principal) },
+		},
+	}
+}
+
+// parsedPath is percent-decoded, then stripped of leading slashes, then split: in
+// that order, and so that "//x" loses nothing (CVE-2026-26205).
+func parsedPath(f *known) *ast.Term {
+	path, _, _ := strings.Cut(f.Request.Target, "?")
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		return nil
+	}
+	segments := strings.Split(strings.TrimLeft(decoded, "/"), "/")
+	return array(segments, utf8Term)
+}
+
+// parsedQuery is an object of arrays, empty where there is no query.
+func parsedQuery(f *known) *ast.Term {
+	_, query, _ := strings.Cut(f.Request.Target, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil
+	}
+	pairs := make([]pair, 0, len(values))
+	for name, list := range values {
+		pairs = append(pairs, pair{utf8Term(name), array(list, utf8Term)})
+	}
+	return ast.ObjectTerm(pairs...)
+}
+
+// utf8Term puts U+FFFD for every byte that is not UTF-8.
+func utf8Term(s string) *ast.Term { return ast.StringTerm(string([]rune(s))) }

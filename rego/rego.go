@@ -1,0 +1,152 @@
+// Package rego decides on facts with Rego policies, and is the only importer of OPA.
+//
+// An Engine holds one policy, compiled and prepared once: the embedded standard
+// library (package countersign.standard) and what a site adds to it. A decision
+// is a pure function of the facts, the policy and the time in the facts: the
+// built-ins that reach the network, the file system or the environment do not
+// compile, and time and randomness are pinned to the decision.
+//
+// What a policy cannot decide is an error, never an allow: an undefined result, a
+// result of the wrong shape, an evaluation that fails. The Pipeline denies it.
+package rego
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
+	opa "github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// Config says which policy decides. The zero Config is the standard library alone.
+type Config struct {
+	// Path is a directory of .rego, .json and .yaml files, or a bundle (.tar.gz).
+	// Files named *_test.rego and names that begin with a dot are left out.
+	Path string `yaml:"path"`
+	// Decision is the rule that decides, as "site.decision" or "site/decision";
+	// "" is the standard library's.
+	Decision string `yaml:"decision"`
+}
+
+// Engine decides by one policy. It is immutable but for a cache with an entry for
+// each operation it has seen, and safe for concurrent use.
+type Engine struct {
+	query opa.PreparedEvalQuery
+	// txn is a read transaction that is never closed: nothing writes the store.
+	txn      storage.Transaction
+	document *document
+	reaches  []string
+	digest   []byte
+}
+
+var _ authz.Policy = (*Engine)(nil)
+
+// New loads and compiles a policy. Its error is authz.Problems, with everything
+// that is wrong as far as compilation came.
+func New(cfg Config) (*Engine, error) {
+	ctx := context.Background()
+	loaded, err := load(cfg.Path)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := loaded.compile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	decision, err := policy.decision(cfg.Decision)
+	if err != nil {
+		return nil, err
+	}
+	query, err := opa.New(
+		opa.Compiler(policy.compiler),
+		opa.Store(policy.store),
+		opa.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(decision)))),
+		opa.StrictBuiltinErrors(true),
+		opa.GenerateJSON(asTerm),
+	).PrepareForEval(ctx)
+	if err != nil {
+		return nil, authz.Problems{{Key: "decision", What: err.Error(), Fix: "name a rule of the policy"}}
+	}
+	reach := reachOf(policy.compiler, decision)
+	return &Engine{
+		query:    query,
+		txn:      policy.txn,
+		document: newDocument(reach),
+		reaches:  reach.paths(),
+		digest:   loaded.digest(decision),
+	}, nil
+}
+
+// asTerm keeps a result in OPA's own form.
+func asTerm(term *ast.Term, _ *opa.EvalContext) (any, error) { return term, nil }
+
+// Decide evaluates the policy's decision on the facts. ctx ends the evaluation
+// early. An error's text holds a place in the policy, never a value.
+func (e *Engine) Decide(ctx context.Context, facts *authz.Facts) (authz.Verdict, error) {
+	input, err := e.document.of(facts)
+	if err != nil {
+		return authz.Verdict{}, fmt.Errorf("policy: input: %w", err)
+	}
+	return e.decide(ctx, input, facts.Time, facts.ID)
+}
+
+func (e *Engine) decide(ctx context.Context, input ast.Value, at time.Time, id authz.DecisionID) (authz.Verdict, error) {
+	// A cancel of its own for each decision, not a pooled one: AfterFunc may still
+	// be running when the evaluation is over.
+	cancel := topdown.NewCancel()
+	stop := context.AfterFunc(ctx, cancel.Cancel)
+	defer stop()
+	results, err := e.query.Eval(ctx,
+		opa.EvalParsedInput(input),
+		opa.EvalTime(clock(at)),
+		opa.EvalSeed(&seed{id: id}),
+		opa.EvalExternalCancel(cancel),
+		opa.EvalTransaction(e.txn),
+		opa.EvalMetrics(metrics.NoOp()),
+	)
+	if err != nil {
+		return authz.Verdict{}, fault(ctx, err)
+	}
+	if len(results) != 1 || len(results[0].Expressions) != 1 {
+		return authz.Verdict{}, errUndefined
+	}
+	result, ok := results[0].Expressions[0].Value.(*ast.Term)
+	if !ok {
+		return authz.Verdict{}, errUndefined
+	}
+	return verdictOf(result.Value)
+}
+
+// clock never is the zero time, for which OPA would read the clock itself.
+func clock(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Unix(0, 0)
+	}
+	return at
+}
+
+// Digest is the SHA-256 of all that decides: modules, data, library and decision.
+func (e *Engine) Digest() []byte { return slices.Clone(e.digest) }
+
+// Reaches lists the paths of the input that the policy can read, such as
+// "input.caller.kind", in order; only these are built. "input (file:line)" means
+// all of it, and which line of the policy makes it so.
+func (e *Engine) Reaches() []string { return slices.Clone(e.reaches) }
+
+// PrepareClaims gives a token's claims in the engine's own form, for
+// authz.Token.Prepared, so that a cached token's claims are converted once. It is
+// nil where the claims are not JSON.
+func PrepareClaims(claims map[string]any) any {
+	value, err := ast.InterfaceToValue(claims)
+	if err != nil {
+		return nil
+	}
+	return value
+}

@@ -1,0 +1,168 @@
+package rego
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/bundle"
+	"github.com/open-policy-agent/opa/v1/loader"
+	"github.com/open-policy-agent/opa/v1/version"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+//go:embed library/standard.rego
+var library string
+
+// libraryFile is the library's name in messages. No file of a site can have it:
+// theirs are relative to the policy's directory.
+const libraryFile = "(standard library)/standard.rego"
+
+// source is a policy as written: the library's module and the site's modules and data.
+type source struct {
+	// path is where the site's files are, "" where there is no site.
+	path    string
+	modules map[string]*ast.Module
+	// raw are the modules' texts, by the same names.
+	raw  map[string][]byte
+	data map[string]any
+	// rawData is the data as JSON, keys in order.
+	rawData []byte
+}
+
+// load reads and parses what is at path, beside the library. Its error is
+// authz.Problems with every file that cannot be read.
+func load(path string) (*source, error) { return loadWith(path, served) }
+
+// loadWith is load with a choice of files.
+func loadWith(path string, leaveOut loader.Filter) (*source, error) {
+	s := &source{path: path, modules: map[string]*ast.Module{}, raw: map[string][]byte{}, data: map[string]any{}}
+	if err := s.add(libraryFile, []byte(library)); err != nil {
+		return nil, s.problems(err)
+	}
+	if path == "" {
+		return s, nil
+	}
+	stat, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, authz.Problems{{Key: "path", What: err.Error(), Fix: "name a directory of .rego files or a bundle"}}
+	case stat.IsDir():
+		err = s.addDirectory(leaveOut)
+	default:
+		err = s.addBundle(leaveOut)
+	}
+	if err == nil {
+		s.rawData, err = json.Marshal(s.data)
+	}
+	if err != nil {
+		return nil, s.problems(err)
+	}
+	return s, s.intrusions().Err()
+}
+
+func parserOptions() ast.ParserOptions {
+	return ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: true, Capabilities: capabilities()}
+}
+
+func (s *source) add(name string, text []byte) error {
+	module, err := ast.ParseModuleWithOpts(name, string(text), parserOptions())
+	if err != nil {
+		return err
+	}
+	s.modules[name], s.raw[name] = module, text
+	return nil
+}
+
+func fileLoader() loader.FileLoader {
+	return loader.NewFileLoader().
+		WithRegoVersion(ast.RegoV1).
+		WithProcessAnnotation(true).
+		WithCapabilities(capabilities())
+}
+
+func (s *source) addDirectory(leaveOut loader.Filter) error {
+	// Files are named within the directory, so that a digest does not depend on
+	// where it is, and a colon in its name is not taken for OPA's prefix syntax.
+	loaded, err := fileLoader().WithFS(os.DirFS(s.path)).Filtered([]string{"."}, leaveOut)
+	if err != nil {
+		return err
+	}
+	for name, file := range loaded.Modules {
+		s.modules[name], s.raw[name] = file.Parsed, file.Raw
+	}
+	s.data = loaded.Documents
+	return nil
+}
+
+func (s *source) addBundle(leaveOut loader.Filter) error {
+	loaded, err := fileLoader().WithFilter(leaveOut).AsBundle(s.path)
+	if err != nil {
+		return err
+	}
+	if len(loaded.WasmModules) > 0 || len(loaded.PlanModules) > 0 || loaded.Type() != bundle.SnapshotBundleType {
+		return errors.New("the bundle is compiled or a delta; build it with opa build, target rego")
+	}
+	for _, module := range loaded.Modules {
+		name := strings.TrimPrefix(module.Path, "/")
+		if err := s.add(name, module.Raw); err != nil {
+			return err
+		}
+	}
+	s.data = loaded.Data
+	return nil
+}
+
+// served leaves out what is no part of a policy in force: tests, files of other
+// kinds, and dot names, among them the doubles that Kubernetes mounts beside a
+// ConfigMap's files.
+func served(path string, file fs.FileInfo, depth int) bool {
+	return strings.HasSuffix(file.Name(), "_test.rego") || tested(path, file, depth)
+}
+
+// tested leaves out the same, but keeps tests.
+func tested(_ string, file fs.FileInfo, depth int) bool {
+	switch {
+	case depth > 0 && strings.HasPrefix(file.Name(), "."):
+		return true
+	case file.IsDir() || depth == 0:
+		return false
+	}
+	return !slices.Contains([]string{".rego", ".json", ".yaml", ".yml"}, filepath.Ext(file.Name()))
+}
+
+// digest hashes all that decides. Everything is preceded by its length, so that
+// nothing can be moved from one part to the next.
+func (s *source) digest(decision ast.Ref) []byte {
+	sum := sha256.New()
+	frame(sum, []byte(version.Version))
+	frame(sum, []byte(decision.String()))
+	names := make([]string, 0, len(s.raw))
+	for name := range s.raw {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		frame(sum, []byte(name))
+		frame(sum, s.raw[name])
+	}
+	frame(sum, s.rawData)
+	return sum.Sum(nil)
+}
+
+func frame(sum hash.Hash, part []byte) {
+	var length [8]byte
+	binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+	sum.Write(length[:])
+	sum.Write(part)
+}
