@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/cmd/countersign/config"
+	"github.com/countersign-io/countersign/cmd/countersign/wire"
+)
+
+// summary is what check tells of a configuration that is right.
+type summary struct {
+	Operations int `json:"operations"`
+	// Public are the operations that take requests without a token.
+	Public []string `json:"public"`
+	// Reaches are the paths of the input document that the policy can read.
+	Reaches []string `json:"reaches"`
+}
+
+// check finds every fault of a configuration and all that it names, without
+// changing anything and without the network.
+func check(_ context.Context, args []string, w world) error {
+	var file, output string
+	err := arguments("check", "find every fault of a configuration", args, w, func(f *flag.FlagSet) {
+		f.StringVar(&file, "config", "countersign.yaml", "the configuration")
+		outputFlag(f, &output)
+	})
+	if err != nil {
+		return err
+	}
+	loaded, err := load(file, w)
+	if err != nil {
+		return tell(err, output, w)
+	}
+	defer loaded.Close()
+	s := summarise(loaded)
+	if output == "json" {
+		return json.NewEncoder(w.stdout).Encode(s)
+	}
+	fmt.Fprintf(w.stdout, "%s is right: %d operations, %d of them public%s\n", file, s.Operations, len(s.Public), listed(s.Public))
+	_, err = fmt.Fprintf(w.stdout, "the policy reads input.%s\n", strings.Join(s.Reaches, ", input."))
+	return err
+}
+
+// load reads a configuration and opens what it names. What is wrong with the file
+// does not hide what is wrong with what it names, as far as that can be told.
+func load(file string, w world) (*wire.Loaded, error) {
+	cfg, faults := config.Load(file, w.environ)
+	if cfg == nil || !cfg.Readable() {
+		return nil, faults
+	}
+	loaded, err := wire.Load(cfg)
+	if faults == nil {
+		return loaded, err
+	}
+	if loaded != nil {
+		err = loaded.Close()
+	}
+	return nil, wire.Merge(faults, err)
+}
+
+func summarise(loaded *wire.Loaded) summary {
+	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches()}
+	for operation := range loaded.Contracts.Operations() {
+		s.Operations++
+		if operation.TakesAnonymous() {
+			s.Public = append(s.Public, operation.ID)
+		}
+	}
+	return s
+}
+
+// tell writes problems as JSON where that is asked for; text is main's.
+func tell(err error, output string, w world) error {
+	var problems authz.Problems
+	if output != "json" || !errors.As(err, &problems) {
+		return err
+	}
+	type problem struct {
+		File string `json:"file,omitempty"`
+		Line int    `json:"line,omitempty"`
+		Key  string `json:"key,omitempty"`
+		What string `json:"what"`
+		Fix  string `json:"fix,omitempty"`
+	}
+	list := make([]problem, len(problems))
+	for i, p := range problems {
+		list[i] = problem(p)
+	}
+	return errors.Join(json.NewEncoder(w.stdout).Encode(map[string]any{"problems": list}), err)
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(names, ", ") + ")"
+}

@@ -1,0 +1,231 @@
+// Package config reads countersign.yaml: every key strictly, every fault with its
+// line, all of them in one go. It composes the Configs of the packages, each of
+// which says what its keys mean, and judges nothing that needs a file or a socket
+// but its own: package wire does.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit"
+	"github.com/countersign-io/countersign/authz/consent"
+	"github.com/countersign-io/countersign/authz/console"
+	"github.com/countersign-io/countersign/authz/contract"
+	"github.com/countersign-io/countersign/authz/ownership"
+	"github.com/countersign-io/countersign/authz/token"
+	"github.com/countersign-io/countersign/envoy"
+	"github.com/countersign-io/countersign/rego"
+)
+
+// Config is countersign.yaml. Paths in it are relative to its folder.
+type Config struct {
+	// Server has listen, client_address, realm, timeout and max_message_bytes.
+	Server envoy.Config `yaml:",inline"`
+	// Admin is a loopback address for health and metrics; "" means none.
+	Admin string `yaml:"admin"`
+	// State is a folder of Countersign's own: keys that it makes on its first start,
+	// and the last good key sets of issuers.
+	State string `yaml:"state"`
+	// Region is where this deployment serves from, such as GB.
+	Region string `yaml:"region"`
+
+	APIs       []API            `yaml:"apis"`
+	Issuers    []token.Issuer   `yaml:"issuers"`
+	TokenCache token.Cache      `yaml:"token_cache"`
+	Ownership  ownership.Config `yaml:"ownership"`
+	Consent    *consent.Config  `yaml:"consent"`
+	Policy     rego.Config      `yaml:"policy"`
+	Audit      Audit            `yaml:"audit"`
+
+	file  string
+	text  []byte
+	lines map[string]int
+}
+
+// API is one contracted API: its document, and what its tokens must be.
+type API struct {
+	Contract contract.API `yaml:",inline"`
+	Tokens   token.API    `yaml:",inline"`
+}
+
+// Audit says where decisions are recorded.
+type Audit struct {
+	// File is appended to, a line for each decision; default decisions.jsonl in State.
+	File string `yaml:"file"`
+}
+
+// maxFile bounds a configuration file.
+const maxFile = 4 << 20
+
+// Load reads a configuration. environ looks up what ${NAME} refers to. Its error is
+// authz.Problems.
+func Load(file string, environ func(name string) (string, bool)) (*Config, error) {
+	text, err := read(file)
+	if err != nil {
+		return nil, authz.Problems{{File: file, What: err.Error(), Fix: "name a configuration with --config"}}
+	}
+	cfg := &Config{file: file, text: text}
+	lines, problems := decode(text, cfg, environ)
+	cfg.lines = lines
+	for i := range problems {
+		problems[i].File = file
+	}
+	cfg.resolve(filepath.Dir(file))
+	if len(lines) > 0 { // what is no YAML has no keys to miss
+		problems = append(problems, cfg.Locate("", cfg.check())...)
+	}
+	slices.SortStableFunc(problems, func(a, b authz.Problem) int { return a.Line - b.Line })
+	return cfg, problems.Err()
+}
+
+func read(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("does not exist")
+	case err != nil:
+		return nil, errors.New("cannot be read")
+	case info.IsDir() || info.Size() > maxFile:
+		return nil, errors.New("is no configuration file")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, errors.New("cannot be read")
+	}
+	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
+}
+
+// resolve takes paths from the configuration's folder, and fills in those that
+// follow from State.
+func (c *Config) resolve(folder string) {
+	from := func(path *string) {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+	from(&c.State)
+	for i := range c.APIs {
+		from(&c.APIs[i].Contract.Document)
+	}
+	for i := range c.Issuers {
+		keys := &c.Issuers[i].JWKS
+		from(&keys.File)
+		from(&keys.CacheDir)
+		if keys.URL != "" && keys.CacheDir == "" && c.State != "" {
+			keys.CacheDir = filepath.Join(c.State, "keys")
+		}
+	}
+	for objectType, engine := range c.Ownership {
+		from(&engine.Database)
+		c.Ownership[objectType] = engine
+	}
+	if c.Consent != nil {
+		from(&c.Consent.Database)
+	}
+	from(&c.Policy.Path)
+	from(&c.Audit.File)
+	if c.Audit.File == "" && c.State != "" {
+		c.Audit.File = filepath.Join(c.State, "decisions.jsonl")
+	}
+	if path, isSocket := strings.CutPrefix(c.Server.Listen, "unix:"); isSocket {
+		from(&path)
+		c.Server.Listen = "unix:" + path
+	}
+}
+
+func (c *Config) check() authz.Problems {
+	var problems authz.Problems
+	if c.State == "" {
+		problems.Add("state", "is missing", "name a folder that only Countersign writes to, such as state")
+	}
+	if len(c.APIs) == 0 {
+		problems.Add("apis", "is empty", "name the API and its OpenAPI document")
+	}
+	return problems
+}
+
+// Contracts is the configuration of package contract.
+func (c *Config) Contracts() contract.Config {
+	var apis []contract.API
+	for _, api := range c.APIs {
+		apis = append(apis, api.Contract)
+	}
+	return contract.Config{APIs: apis}
+}
+
+// Tokens is the configuration of package token.
+func (c *Config) Tokens() token.Config {
+	apis := map[authz.API]token.API{}
+	for _, api := range c.APIs {
+		apis[api.Contract.Name] = api.Tokens
+	}
+	return token.Config{Issuers: c.Issuers, APIs: apis, Cache: c.TokenCache}
+}
+
+// Records is the configuration of package audit.
+func (c *Config) Records() audit.Config {
+	return audit.Config{File: c.Audit.File, Key: filepath.Join(c.State, "pseudonym.key")}
+}
+
+// CheckAdmin says what is wrong with the console's address, or nil.
+func (c *Config) CheckAdmin() error {
+	if c.Admin == "" {
+		return nil
+	}
+	return console.Check(c.Admin).Err()
+}
+
+// Text is the file as read, for the revision.
+func (c *Config) Text() []byte { return c.text }
+
+// Locate gives problems of the value at prefix this file's name and the line of
+// their key, or of the nearest key around it that is there. Problems that have a
+// file of their own keep it.
+func (c *Config) Locate(prefix string, problems authz.Problems) authz.Problems {
+	located := slices.Clone(problems)
+	for i, problem := range located {
+		if problem.File != "" {
+			continue
+		}
+		key := strings.Trim(prefix+"."+problem.Key, ".")
+		located[i].File, located[i].Key, located[i].Line = c.file, key, c.line(key)
+	}
+	return located
+}
+
+// line is that of the key or of the nearest one around it, else 1.
+func (c *Config) line(key string) int {
+	for key != "" {
+		if line, ok := c.lines[key]; ok {
+			return line
+		}
+		key = key[:max(0, strings.LastIndexAny(key, ".["))]
+	}
+	return 1
+}
+
+// APIKeys maps keys of Tokens, which has the APIs by name, to those of the file.
+func (c *Config) APIKeys(problems authz.Problems) authz.Problems {
+	mapped := slices.Clone(problems)
+	for i, problem := range mapped {
+		for n, api := range c.APIs {
+			rest, ok := strings.CutPrefix(problem.Key, "apis."+string(api.Contract.Name)+".")
+			if ok {
+				mapped[i].Key = "apis[" + strconv.Itoa(n) + "]." + rest
+			}
+		}
+	}
+	return mapped
+}
+
+// Readable reports whether the file was YAML at all, so that what it names can be
+// judged too.
+func (c *Config) Readable() bool { return len(c.lines) > 0 }

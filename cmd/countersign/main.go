@@ -1,0 +1,78 @@
+// Command countersign decides, for Envoy, which requests to an API may pass.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// Exit codes.
+const (
+	exitOK = iota
+	exitFailed
+	// exitWrong is for what the caller wrote: arguments, configuration.
+	exitWrong
+)
+
+// world is what a command uses of the process around it.
+type world struct {
+	environ        func(name string) (string, bool)
+	stdout, stderr io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], world{environ: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr}))
+}
+
+const usage = `countersign decides, for Envoy, which requests to an API may pass.
+
+  countersign serve   --config countersign.yaml   answer Envoy's ext_authz calls
+  countersign check   --config countersign.yaml   find every fault of a configuration
+  countersign version                             say which version this is
+
+Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
+`
+
+var commands = map[string]func(context.Context, []string, world) error{
+	"serve":   serve,
+	"check":   check,
+	"version": version,
+}
+
+func run(ctx context.Context, args []string, w world) int {
+	if len(args) == 0 || args[0] == "help" || args[0] == "--help" || args[0] == "-h" {
+		fmt.Fprint(w.stdout, usage)
+		return exitOK
+	}
+	command, known := commands[args[0]]
+	if !known {
+		fmt.Fprintf(w.stderr, "countersign: there is no command %q; countersign help lists them\n", args[0])
+		return exitWrong
+	}
+	return exitCode(command(ctx, args[1:], w), w.stderr)
+}
+
+// exitCode says what went wrong, a line for each problem, and is the process's exit.
+func exitCode(err error, stderr io.Writer) int {
+	var problems authz.Problems
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &problems):
+		fmt.Fprintln(stderr, problems.Error())
+		return exitWrong
+	case errors.Is(err, errArguments):
+		return exitWrong
+	}
+	fmt.Fprintf(stderr, "countersign: %v\n", err)
+	return exitFailed
+}

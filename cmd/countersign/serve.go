@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/console"
+	"github.com/countersign-io/countersign/authz/trace"
+	"github.com/countersign-io/countersign/cmd/countersign/wire"
+	"github.com/countersign-io/countersign/envoy"
+)
+
+const (
+	// drainTime is how long calls under way are waited for on SIGTERM.
+	drainTime = 10 * time.Second
+	// readyEvery is how often what is not ready yet is looked at.
+	readyEvery = 100 * time.Millisecond
+)
+
+// serve answers Envoy until ctx ends, then drains.
+func serve(ctx context.Context, args []string, w world) error {
+	var file string
+	err := arguments("serve", "answer Envoy's ext_authz calls", args, w, func(f *flag.FlagSet) {
+		f.StringVar(&file, "config", "countersign.yaml", "the configuration")
+	})
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(w.stderr, nil))
+	loaded, err := load(file, w)
+	if err != nil {
+		return err
+	}
+	tracing, err := trace.Open(ctx)
+	if err != nil {
+		return errors.Join(err, loaded.Close())
+	}
+	system, err := loaded.Start(tracing.Tracer(), log)
+	if err != nil {
+		return errors.Join(err, tracing.Close(ctx))
+	}
+	err = answer(ctx, system, tracing, log)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	return errors.Join(err, tracing.Close(closing), system.Close())
+}
+
+// answer runs the listeners until ctx ends or one of them fails.
+func answer(ctx context.Context, system *wire.System, tracing *trace.Provider, log *slog.Logger) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	checker := trace.Checks(console.Checks(system.Pipeline, registry), tracing.Tracer())
+	server, err := envoy.New(system.Config.Server, checker)
+	if err != nil {
+		return err
+	}
+	if err := server.Listen(); err != nil {
+		return err
+	}
+	failed := make(chan error, 2)
+	operator, err := listenConsole(system, registry)
+	if err != nil {
+		return err
+	}
+	if operator != nil {
+		go func() { failed <- operator.Serve() }()
+		log.Info("console", "address", operator.Addr())
+	}
+	go func() { failed <- server.Serve() }()
+	log.Info("serving", "address", server.Addr(), "revision", system.Revision)
+	go becomeReady(ctx, system, server, log)
+	select {
+	case <-ctx.Done():
+		log.Info("draining", "at_most", drainTime)
+	case err = <-failed:
+	}
+	return errors.Join(err, drain(context.WithoutCancel(ctx), server, operator))
+}
+
+func listenConsole(system *wire.System, registry *prometheus.Registry) (*console.Console, error) {
+	if system.Config.Admin == "" {
+		return nil, nil
+	}
+	operator, err := console.Listen(system.Config.Admin, system.Ready, registry)
+	var problems authz.Problems
+	if errors.As(err, &problems) {
+		return nil, system.Config.Locate("", problems)
+	}
+	return operator, err
+}
+
+// becomeReady reports SERVING once every request can be decided. Until then health
+// says NOT_SERVING, and a check that needs what is missing is told 503.
+func becomeReady(ctx context.Context, system *wire.System, server *envoy.Server, log *slog.Logger) {
+	ticker := time.NewTicker(readyEvery)
+	defer ticker.Stop()
+	for told := false; ; {
+		err := system.Ready()
+		if err == nil {
+			server.SetServing(true)
+			log.Info("ready")
+			return
+		}
+		if !told {
+			log.Warn("not ready", "because", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// drain reports NOT_SERVING, lets calls under way end, and closes the listeners.
+func drain(ctx context.Context, server *envoy.Server, operator *console.Console) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	err := server.Drain(ctx)
+	if operator != nil {
+		err = errors.Join(err, operator.Close(ctx))
+	}
+	return err
+}

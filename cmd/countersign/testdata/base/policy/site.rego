@@ -1,0 +1,3 @@
+package countersign.site
+
+deny contains "closed" if input.caller.tenant == "closed"

@@ -1,0 +1,124 @@
+package wire
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/jwks"
+	"github.com/countersign-io/countersign/cmd/countersign/config"
+)
+
+// judgeOperations holds what the contracts call for against what there is.
+func (l *Loaded) judgeOperations() authz.Problems {
+	var problems authz.Problems
+	told := map[string]bool{}
+	once := func(key, what, fix string) {
+		if !told[key] {
+			told[key] = true
+			problems.Add(key, what, fix)
+		}
+	}
+	for operation := range l.Contracts.Operations() {
+		who := fmt.Sprintf("operation %s of %s", operation.ID, operation.API)
+		for _, rule := range operation.Objects {
+			if _, known := l.Config.Ownership[rule.Type]; !known {
+				once("ownership."+string(rule.Type), fmt.Sprintf("is missing, but %s names objects of type %q", who, rule.Type),
+					"say which engine knows the owners, or write objects: [] at the operation")
+			}
+		}
+		if len(operation.Consent) > 0 && l.Config.Consent == nil {
+			once("consent", "is missing, but "+who+" asks for a consent", "say where consents are kept")
+		}
+		if len(operation.Consent) > 0 && !l.namesConsent() {
+			once("issuers", "have no claims.consent, but "+who+" asks for a consent", "name the claim that holds the consent's id, such as openbanking_intent_id")
+		}
+		if len(operation.Regions) > 0 && l.Config.Region == "" {
+			once("region", "is missing, but "+who+" is served in some regions only", "say where this deployment serves from, such as GB")
+		}
+	}
+	return problems
+}
+
+// judgeQueries holds that subjects of several issuers are told apart: a subject
+// means nothing without its issuer.
+func judgeQueries(cfg *config.Config) authz.Problems {
+	var problems authz.Problems
+	if len(cfg.Issuers) < 2 {
+		return nil
+	}
+	for _, objectType := range slices.Sorted(maps.Keys(cfg.Ownership)) {
+		if !strings.Contains(cfg.Ownership[objectType].Query, ":issuer") {
+			problems.Add("ownership."+string(objectType)+".query", "does not use :issuer, but there are several issuers",
+				"compare the owner's issuer with :issuer, or one issuer's subjects own what another's do")
+		}
+	}
+	return problems
+}
+
+func (l *Loaded) namesConsent() bool {
+	for _, issuer := range l.Config.Issuers {
+		if issuer.Claims.Consent != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// checkKeyFiles reads the key sets that are files. Those of URLs are fetched when
+// serving: an outage of somebody else's server is not wrong configuration.
+func checkKeyFiles(cfg *config.Config) error {
+	var problems authz.Problems
+	for i, issuer := range cfg.Issuers {
+		if issuer.JWKS.File == "" {
+			continue
+		}
+		key := fmt.Sprintf("issuers[%d].jwks.file", i)
+		data, err := os.ReadFile(issuer.JWKS.File)
+		if err != nil {
+			problems.Add(key, "cannot be read", "name a JWK Set file, relative to the configuration")
+			continue
+		}
+		if _, err := jwks.ParseSet(data); err != nil {
+			problems.Add(key, "is no usable JWK Set: "+err.Error(), "export the issuer's public signing keys again")
+		}
+	}
+	return problems.Err()
+}
+
+// problemsOf takes the problems out of an error. An error that is none becomes one.
+func problemsOf(err error) authz.Problems {
+	var problems authz.Problems
+	if err == nil || errors.As(err, &problems) {
+		return problems
+	}
+	return authz.Problems{{What: err.Error()}}
+}
+
+func sorted(problems authz.Problems) authz.Problems {
+	slices.SortStableFunc(problems, func(a, b authz.Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return problems
+}
+
+// Merge puts the problems of a configuration and those of what it names in order. A
+// key that could not be read is told once: that it is missing, too, helps nobody.
+func Merge(read, named error) error {
+	all := problemsOf(read)
+	told := map[string]bool{}
+	for _, problem := range all {
+		told[problem.File+":"+problem.Key] = true
+	}
+	for _, problem := range problemsOf(named) {
+		if !told[problem.File+":"+problem.Key] {
+			all = append(all, problem)
+		}
+	}
+	return sorted(all)
+}
