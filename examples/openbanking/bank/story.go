@@ -1,0 +1,212 @@
+package bank
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/examples/openbanking"
+)
+
+// API is the name under which the bank's contract is configured.
+const API authz.API = "openbanking"
+
+// Story is one request to the bank and what must come of it. Each is a txtar file in
+// the stories folder: the comment tells it, request.json and body.json make the
+// request, want.json is what is expected.
+type Story struct {
+	// Name is the file's, without its ending, and Text its comment in one line.
+	Name, Text string
+
+	Ask  Ask
+	Body []byte
+	Want Want
+}
+
+// Ask is a story's request.json.
+type Ask struct {
+	Method string `json:"method"`
+	// Path is the request target as it goes over the wire, with its query.
+	Path string `json:"path"`
+	// Listener is mtls or plain-tls; "" means mtls.
+	Listener string            `json:"listener"`
+	Headers  map[string]string `json:"headers"`
+	// Certificate is whose certificate the client presents, or "".
+	Certificate string `json:"certificate"`
+	Token       Token  `json:"token"`
+}
+
+// Want is a story's want.json.
+type Want struct {
+	Allowed bool `json:"allowed"`
+	// Status is what the client sees: of an allowed request, the upstream's.
+	Status int `json:"status"`
+	// Reason is Countersign's, or the policy's where it gave one.
+	Reason string `json:"reason"`
+	// Challenge must be part of WWW-Authenticate; "" means that there is no such header.
+	Challenge string `json:"challenge"`
+	// Upstream are headers that the upstream must receive, or, with "", must not.
+	Upstream map[string]string `json:"upstream_headers"`
+}
+
+// Stories are all of them, in the order of their names.
+func Stories() ([]Story, error) {
+	files, err := fs.Glob(openbanking.Files, "stories/*.txtar")
+	if err != nil {
+		return nil, fmt.Errorf("stories: %w", err)
+	}
+	stories := make([]Story, len(files))
+	for i, file := range files {
+		content, err := fs.ReadFile(openbanking.Files, file)
+		if err != nil {
+			return nil, fmt.Errorf("stories: %w", err)
+		}
+		name := strings.TrimSuffix(path.Base(file), ".txtar")
+		if stories[i], err = parseStory(name, content); err != nil {
+			return nil, fmt.Errorf("stories: %s: %w", file, err)
+		}
+	}
+	return stories, nil
+}
+
+func parseStory(name string, content []byte) (Story, error) {
+	archive := txtar.Parse(content)
+	story := Story{Name: name, Text: strings.Join(strings.Fields(string(archive.Comment)), " ")}
+	for _, file := range archive.Files {
+		var err error
+		switch file.Name {
+		case "request.json":
+			err = strictly(file.Data, &story.Ask)
+		case "want.json":
+			err = strictly(file.Data, &story.Want)
+		case "body.json":
+			story.Body = file.Data
+		default:
+			err = fmt.Errorf("no such part")
+		}
+		if err != nil {
+			return Story{}, fmt.Errorf("%s: %w", file.Name, err)
+		}
+	}
+	if story.Ask.Listener == "" {
+		story.Ask.Listener = MTLS
+	}
+	if story.Text == "" || story.Ask.Method == "" || story.Want.Status == 0 || story.Want.Reason == "" {
+		return Story{}, fmt.Errorf("a story needs a comment, a method, and a status and a reason to expect")
+	}
+	return story, nil
+}
+
+func strictly(data []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(into)
+}
+
+// headers are the request's own, without those that HTTP itself adds.
+func (s *Story) headers(bank *Bank) (authz.Headers, error) {
+	var fields authz.Headers
+	for _, name := range slices.Sorted(maps.Keys(s.Ask.Headers)) {
+		fields = append(fields, authz.Header{Name: strings.ToLower(name), Value: s.Ask.Headers[name]})
+	}
+	token, err := bank.Sign(s.Ask.Token)
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		fields = append(fields, authz.Header{Name: "authorization", Value: "Bearer " + token})
+	}
+	if _, said := fields.Value("content-type"); s.Body != nil && !said {
+		fields = append(fields, authz.Header{Name: "content-type", Value: "application/json"})
+	}
+	return fields, nil
+}
+
+// HTTP is the story's request to the running bank, and the client to send it with,
+// which trusts the demo's authority and presents the story's certificate.
+func (s *Story) HTTP(ctx context.Context, stack *Stack) (*http.Request, *http.Client, error) {
+	fields, err := s.headers(stack.Bank)
+	if err != nil {
+		return nil, nil, err
+	}
+	address := stack.Address(s.Ask.Listener)
+	request, err := http.NewRequestWithContext(ctx, s.Ask.Method, "https://"+address, bytes.NewReader(s.Body))
+	if err != nil {
+		return nil, nil, fmt.Errorf("story: %w", err)
+	}
+	// Opaque goes over the wire as it is; a parsed path might be tidied up.
+	target, query, _ := strings.Cut(s.Ask.Path, "?")
+	request.URL = &url.URL{Scheme: "https", Host: address, Opaque: target, RawQuery: query}
+	for _, field := range fields {
+		request.Header.Add(field.Name, field.Value)
+	}
+	request.Header.Set(storyHeader, s.Name)
+	return request, stack.Client(s.Ask.Certificate), nil
+}
+
+// Client speaks HTTPS to Envoy, with the certificate of the client named, or with
+// none. It makes a connection for each request.
+func (s *Stack) Client(certificate string) *http.Client {
+	configuration := &tls.Config{RootCAs: s.Bank.Certificates.Authorities, ServerName: "localhost"}
+	if own, known := s.Bank.Certificates.clients[certificate]; known {
+		configuration.Certificates = []tls.Certificate{own}
+	}
+	dialer := &net.Dialer{}
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig:   configuration,
+		ForceAttemptHTTP2: true,
+		DisableKeepAlives: true,
+		// Envoy listens on one address only, and localhost may mean another first.
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, strings.Replace(address, "localhost:", "127.0.0.1:", 1))
+		},
+	}}
+}
+
+// Request is the same request as Countersign would get it from Envoy, for a run
+// without either.
+func (s *Story) Request(bank *Bank) (*authz.Request, error) {
+	fields, err := s.headers(bank)
+	if err != nil {
+		return nil, err
+	}
+	// Envoy starts its own trace.
+	fields = slices.DeleteFunc(fields, func(field authz.Header) bool {
+		return field.Name == "traceparent" || field.Name == "tracestate"
+	})
+	request := &authz.Request{
+		API:     API,
+		Method:  s.Ask.Method,
+		Scheme:  "https",
+		Host:    "localhost",
+		Target:  s.Ask.Path,
+		Body:    s.Body,
+		Address: "127.0.0.1",
+		SNI:     "localhost",
+	}
+	if s.Body != nil {
+		fields = append(fields,
+			authz.Header{Name: "content-length", Value: strconv.Itoa(len(s.Body))},
+			authz.Header{Name: "x-envoy-auth-partial-body", Value: "false"})
+	}
+	if s.Ask.Certificate != "" && s.Ask.Listener == MTLS {
+		request.Certificate = bank.Certificates.forwarded(s.Ask.Certificate)
+		request.Principal = identity(s.Ask.Certificate).String()
+	}
+	request.Headers = fields
+	return request, nil
+}

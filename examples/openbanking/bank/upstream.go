@@ -1,0 +1,57 @@
+package bank
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// storyHeader tells the upstream which story a request belongs to.
+const storyHeader = "X-Story"
+
+// Upstream is the bank's own server, as small as can be: it answers with what it
+// received, so that a story can tell what Countersign let through. It is safe for
+// concurrent use.
+type Upstream struct {
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+// Received is the upstream's answer: the request as it arrived there.
+type Received struct {
+	Method string `json:"method"`
+	// Path is the request target, with its query.
+	Path string `json:"path"`
+	// Headers are those that begin with x-countersign-, and the trace context, by
+	// name in lower case; values of one name are joined by a comma.
+	Headers map[string]string `json:"headers"`
+}
+
+func newUpstream() *Upstream { return &Upstream{calls: map[string]int{}} }
+
+// Calls is how often a story's requests reached the upstream.
+func (u *Upstream) Calls(story string) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.calls[story]
+}
+
+func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	u.mu.Lock()
+	u.calls[r.Header.Get(storyHeader)]++
+	u.mu.Unlock()
+
+	received := Received{Method: r.Method, Path: r.RequestURI, Headers: map[string]string{}}
+	for name, values := range r.Header {
+		name = strings.ToLower(name)
+		if strings.HasPrefix(name, "x-countersign-") || name == "traceparent" {
+			received.Headers[name] = strings.Join(values, ",")
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if r.Method == http.MethodPost {
+		w.WriteHeader(http.StatusCreated)
+	}
+	_ = json.NewEncoder(w).Encode(received) // A caller that is gone reads nothing.
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/countersign-io/countersign/examples/openbanking/bank"
+	"github.com/countersign-io/countersign/examples/openbanking/collector"
+)
+
+const (
+	// patience is for one story's answer.
+	patience = 10 * time.Second
+	// arrival is for a trace's spans, which are sent in batches.
+	arrival = 10 * time.Second
+)
+
+// telling is the stories as they are told.
+type telling struct {
+	stack  *bank.Stack
+	out    io.Writer
+	asTold int
+	// followed is the trace of the first decision.
+	followed string
+}
+
+// row aligns mark, name, status, reason, microseconds and trace id.
+const row = "%s  %-38s  %3s  %-21s  %8s  %s\n"
+
+func (t *telling) all(ctx context.Context, stories []bank.Story) {
+	fmt.Fprintf(t.out, row, " ", "story", "", "reason", "µs", "trace")
+	for _, story := range stories {
+		t.one(ctx, story)
+	}
+}
+
+func (t *telling) one(ctx context.Context, story bank.Story) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	told, err := story.Tell(ctx, t.stack)
+	if err != nil {
+		t.line(story.Name, told, []string{err.Error()})
+		return
+	}
+	t.line(story.Name, told, story.Faults(told))
+}
+
+// line prints a story and, where it did not go as told, what differed.
+func (t *telling) line(name string, told *bank.Told, faults []string) {
+	mark, status, reason, elapsed, trace := "✓", "-", "-", "-", "-"
+	if told != nil {
+		status = fmt.Sprint(told.Status)
+	}
+	if told != nil && told.Record != nil {
+		reason, trace = told.Record.Code(), told.Record.TraceID
+		elapsed = fmt.Sprint(told.Record.ElapsedUS)
+	}
+	if len(faults) > 0 {
+		mark = "✗"
+	} else {
+		t.asTold++
+		if t.followed == "" {
+			t.followed = trace
+		}
+	}
+	fmt.Fprintf(t.out, row, mark, name, status, reason, elapsed, trace)
+	for _, fault := range faults {
+		fmt.Fprintf(t.out, "   %s\n", fault)
+	}
+}
+
+// trace tells the last story: the first decision's trace, in which Countersign's span
+// is a child of Envoy's.
+func (t *telling) trace(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, arrival)
+	defer cancel()
+	fmt.Fprintf(t.out, "\nThe trace of a decision, %s:\n\n", t.followed)
+	_, err := t.stack.Collector.Await(ctx, t.followed, collector.Joined)
+	fmt.Fprintln(t.out, indented(t.stack.Collector.Tree(t.followed)))
+	if err != nil {
+		fmt.Fprintf(t.out, "✗  joined-trace: no span of Countersign's is a child of Envoy's: %v\n\n", err)
+		return
+	}
+	t.asTold++
+	fmt.Fprint(t.out, "✓  joined-trace: Countersign's span is a child of Envoy's\n\n")
+}
+
+func indented(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
+}
