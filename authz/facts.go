@@ -144,7 +144,8 @@ type Requirement struct {
 // Public reports an operation that needs no token: "security: []" in so many words.
 func (o *Operation) Public() bool { return len(o.Security) == 0 }
 
-// TakesAnonymous reports an operation that may be called without a token.
+// TakesAnonymous reports an operation that may be called without a token: a public
+// one, or one that only takes a token if it is sent.
 func (o *Operation) TakesAnonymous() bool {
 	return o.Public() || slices.ContainsFunc(o.Security, func(r Requirement) bool { return r.Anonymous })
 }
