@@ -108,9 +108,8 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 	}
 	verdict, err := p.decide(ctx, s, f)
 	switch {
-	case err != nil && ctx.Err() != nil:
-		err = fmt.Errorf("%w: %w", DeadlineExceeded, err)
-		fallthrough
+	case err != nil && ctx.Err() != nil && ReasonOf(err).fault():
+		return p.denial(f, fmt.Errorf("%w: %w", DeadlineExceeded, err))
 	case err != nil:
 		return p.denial(f, err)
 	case verdict.Allowed:

@@ -145,6 +145,9 @@ func TestFailClosed(t *testing.T) {
 			f.token = func(context.Context) (*Token, error) { return nil, nil }
 		}, want: CallerKind},
 		{name: "token verifier panics", breaks: func(f *fakes) { f.token = func(context.Context) (*Token, error) { panic("x") } }, want: Internal},
+		{name: "token is refused as time runs out", timeout: true, breaks: func(f *fakes) {
+			f.token = func(ctx context.Context) (*Token, error) { _ = hang(ctx); return nil, TokenExpired }
+		}, want: TokenExpired},
 		{name: "token verifier hangs", timeout: true, breaks: func(f *fakes) {
 			f.token = func(ctx context.Context) (*Token, error) { return nil, hang(ctx) }
 		}, want: DeadlineExceeded},

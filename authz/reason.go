@@ -162,6 +162,11 @@ func (r Reason) OAuthError() string { return reasons[r.known()].oauth }
 // the request's.
 func (r Reason) Title() string { return reasons[r.known()].title }
 
+// fault reports a reason that blames us, not the request.
+func (r Reason) fault() bool {
+	return r.Status() >= http.StatusInternalServerError || r == PolicyError
+}
+
 func (r Reason) known() Reason {
 	if r >= reasonCount {
 		return Internal
