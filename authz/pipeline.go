@@ -112,6 +112,8 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 		return p.denial(f, fmt.Errorf("%w: %w", DeadlineExceeded, err))
 	case err != nil:
 		return p.denial(f, err)
+	case verdict.Allowed && ctx.Err() != nil:
+		return p.denial(f, fmt.Errorf("%w: allowed too late", DeadlineExceeded))
 	case verdict.Allowed:
 		d = p.decision(f, Granted)
 	case verdict.StepUp != nil:

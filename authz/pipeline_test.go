@@ -204,6 +204,12 @@ func TestFailClosed(t *testing.T) {
 		{name: "policy hangs", timeout: true, breaks: func(f *fakes) {
 			f.policy = func(ctx context.Context, _ *Facts) (Verdict, error) { return Verdict{}, hang(ctx) }
 		}, want: DeadlineExceeded},
+		{name: "policy allows too late", timeout: true, breaks: func(f *fakes) {
+			f.policy = func(ctx context.Context, _ *Facts) (Verdict, error) {
+				_ = hang(ctx)
+				return Verdict{Allowed: true}, nil
+			}
+		}, want: DeadlineExceeded},
 		{name: "policy allows with a header that cannot be sent", breaks: func(f *fakes) {
 			f.policy = func(context.Context, *Facts) (Verdict, error) {
 				return Verdict{Allowed: true, Reply: Reply{Headers: []Header{{"x-a", "b\r\nx-c: d"}}}}, nil
