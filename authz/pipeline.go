@@ -30,15 +30,16 @@ var _ Checker = (*Pipeline)(nil)
 func (p *Pipeline) Load(snapshot *Snapshot) { p.snapshot.Store(snapshot) }
 
 // Check decides one request and records the decision; what goes wrong on the way is
-// a denial too. ctx bounds the whole of it.
+// a denial too. ctx, which package envoy ends before Envoy's own deadline, bounds the
+// deciding; the recording is not cut short.
 func (p *Pipeline) Check(ctx context.Context, request *Request) Decision {
 	began := time.Now()
 	facts := &Facts{ID: NewDecisionID(), Time: p.now(), Request: request}
 	snapshot := p.snapshot.Load()
 	decision := p.answer(ctx, snapshot, facts)
 	decision.Elapsed = time.Since(began)
-	// Audit before answering: a decision nobody recorded was not made.
-	if err := p.record(ctx, Record{Decision: &decision, Facts: facts}); err != nil {
+	// Audit before answering: a decision nobody recorded was not made.           503
+	if err := p.record(ctx, &decision, facts); err != nil {
 		return Decision{ID: decision.ID, Reason: NotRecorded, Detail: err.Error(),
 			Operation: decision.Operation, Revision: decision.Revision, Elapsed: decision.Elapsed}
 	}
@@ -47,32 +48,37 @@ func (p *Pipeline) Check(ctx context.Context, request *Request) Decision {
 
 // decide is the order of steps. The order is security: the earlier failure wins,
 // and what a request names is not looked at until its caller is known. An error
-// is a denial; its Reason says with which status and challenge.
+// is a denial; its Reason says with which status and challenge. What is no Reason
+// is a fault of ours: 500, or 503 where time ran out.
 func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict, err error) {
-	// The path has one meaning, or the request is refused.                       400
+	// The path has one meaning, or the request is refused: dot segments, "//", ";"
+	// and whatever else an upstream could read otherwise.                        400
 	if f.Target, err = ParseTarget(f.Request.Target); err != nil {
 		return v, err
 	}
-	// The contract says which operation is meant. That the path or method is not
-	// known is told only to callers with a token: the rest learn nothing of it.
+	// The contract says which operation is meant. Where the operator's Envoy names
+	// no API of ours there is nothing to hold the request against.               403
 	var unknown error
 	if f.Match, unknown = s.Contracts.Match(f.Request, f.Target); errors.Is(unknown, NoContract) {
-		return v, unknown //                                                      403
+		return v, unknown
 	}
-	// The client certificate, as Envoy forwards it.                              401
+	// The client certificate, if there is one, can be read.                      401
 	if f.Certificate, err = s.Certificates.Read(f.Request); err != nil {
 		return v, err
 	}
-	// The token, and that its sender holds what it is bound to.        400, 401, 503
+	// The token is good, and its sender holds what it is bound to. No token is
+	// forgiven where the operation takes none; a bad one never is.     401, 400, 503
 	f.Token, err = s.Tokens.Verify(ctx, f.Match.API, f.Request, f.Certificate, f.Time)
 	if err = unlessAnonymous(err, f.Match.Operation); err != nil {
 		return v, err
 	}
-	// No such path or method, told to a caller who has a token.             404, 405
+	// That the path or the method is not known is told only now, to callers with a
+	// good token: the rest learn nothing of what there is.                  404, 405
 	if unknown != nil {
 		return v, unknown
 	}
-	// The scopes and the kind of caller that the contract asks for.              403
+	// The caller is of a kind, and holds the scopes, that the contract asks for. No
+	// policy can overrule it.                                                    403
 	if err = permits(f.Match.Operation, f.Caller()); err != nil {
 		return v, err
 	}
@@ -80,16 +86,18 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if f.Inspection, err = s.Contracts.Inspect(f.Match, f.Request, f.Target); err != nil {
 		return v, err
 	}
-	// Consent and ownership from the stores, side by side.                       503
-	f.Region = Region{Service: s.Region, Caller: f.Caller().Region}
+	// Facts from the stores, side by side: the consent that the token names, and
+	// which objects are the customer's. Staff, and clients by themselves, own nothing
+	// and are not asked about. A store that fails is never "not hers".           503
 	if err = p.lookUp(ctx, f); err != nil {
 		return v, err
 	}
-	// The policy decides: step-up, roles, consent, ownership, region.       403, 401
+	f.Region = Region{Service: s.Region, Caller: f.Caller().Region}
+	// The policy decides: step-up, roles, consent, ownership, region. One that cannot
+	// decide, or whose answer could not be sent as it stands, denies.       403, 401
 	if v, err = s.Policy.Decide(ctx, f); err != nil {
 		return v, fmt.Errorf("%w: %w", PolicyError, err)
 	}
-	// An answer that could not be given as it stands is not given.              403
 	return v, v.check()
 }
 
@@ -133,25 +141,25 @@ func (p *Pipeline) denial(f *Facts, err error) Decision {
 
 func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller()}
-	switch {
-	case reason == UnknownMethod:
+	switch reason {
+	case UnknownMethod:
 		d.Methods = f.Match.Allowed
-	case reason == InsufficientScope && d.Operation != nil:
-		d.Scopes = neededScopes(d.Operation)
+	case InsufficientScope:
+		d.Scopes = neededScopes(d.Operation, d.Caller.Kind)
 	}
 	return d
 }
 
-// record offers the decision to the recorder, once. The call's deadline does not
-// cut it short: a denial because time ran out is recorded too.
-func (p *Pipeline) record(ctx context.Context, record Record) (err error) {
+// record gives the decision its pseudonym and offers it to the recorder, once. The
+// call's deadline does not cut it short: a denial because time ran out is recorded.
+func (p *Pipeline) record(ctx context.Context, decision *Decision, facts *Facts) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = errors.New("audit: " + panicText(fault))
 		}
 	}()
-	record.Decision.Pseudonym = p.Pseudonyms.Subject(record.Decision.Caller)
-	return p.Recorder.Record(context.WithoutCancel(ctx), record)
+	decision.Pseudonym = p.Pseudonyms.Subject(decision.Caller)
+	return p.Recorder.Record(context.WithoutCancel(ctx), Record{Decision: decision, Facts: facts})
 }
 
 func (p *Pipeline) now() time.Time {
@@ -171,27 +179,33 @@ func unlessAnonymous(err error, operation *Operation) error {
 }
 
 // permits holds the caller against the contract's security: any one requirement
-// must be met whole (OpenAPI 3.1 §4.8.30).
+// must be met whole (OpenAPI 3.1 §4.8.30). A caller of the right kind is told which
+// scope is lacking, any other that its kind is wrong.
 func permits(operation *Operation, caller Caller) error {
 	if operation.Public() {
 		return nil
 	}
 	reason := CallerKind
 	for _, requirement := range operation.Security {
-		switch {
-		case caller.Kind == Anonymous && requirement.Anonymous:
-			return nil
-		case caller.Kind == Anonymous || !requirement.admits(caller.Kind):
-		case !holdsAll(caller.Scopes, requirement.Scopes):
-			reason = InsufficientScope
-		default:
+		if !requirement.admits(caller.Kind) {
+			continue
+		}
+		if holdsAll(caller.Scopes, requirement.Scopes) {
 			return nil
 		}
+		reason = InsufficientScope
 	}
 	return fmt.Errorf("scopes: %w", reason)
 }
 
+// admits reports a requirement that callers of the kind can meet.
 func (r Requirement) admits(kind Kind) bool {
+	switch {
+	case r.Anonymous:
+		return true
+	case kind == Anonymous:
+		return false
+	}
 	return r.Kinds == nil || slices.Contains(r.Kinds, kind)
 }
 
@@ -204,9 +218,10 @@ func holdsAll(held, needed []string) bool {
 	return true
 }
 
-func neededScopes(operation *Operation) []string {
+// neededScopes are those of the first requirement that callers of the kind can meet.
+func neededScopes(operation *Operation, kind Kind) []string {
 	for _, requirement := range operation.Security {
-		if len(requirement.Scopes) > 0 {
+		if requirement.admits(kind) && len(requirement.Scopes) > 0 {
 			return requirement.Scopes
 		}
 	}

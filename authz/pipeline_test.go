@@ -426,6 +426,20 @@ func TestSecurity(t *testing.T) {
 	}
 }
 
+// TestNeededScopesAreThoseOfTheCallersKind holds that a customer is not told to get
+// what only clients by themselves can have.
+func TestNeededScopesAreThoseOfTheCallersKind(t *testing.T) {
+	f := allowing()
+	f.match = func() (Match, error) {
+		return Match{Operation: &Operation{ID: "op", Security: []Requirement{
+			{Scopes: []string{"register"}, Kinds: []Kind{Client}}, {Scopes: []string{"payments"}, Kinds: []Kind{Customer}}}}}, nil
+	}
+	got := f.pipeline().Check(t.Context(), getAccount())
+	if got.Reason != InsufficientScope || !gocmp.Equal(got.Scopes, []string{"payments"}) {
+		t.Errorf("Check() = %v needing %v, want %v needing payments", got.Reason, got.Scopes, InsufficientScope)
+	}
+}
+
 // TestBadTokenOnPublicOperation holds that credentials which were sent are never
 // forgiven, even where none are needed.
 func TestBadTokenOnPublicOperation(t *testing.T) {
