@@ -20,6 +20,7 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/consent/sqlite"
+	store "github.com/countersign-io/countersign/authz/sqlite"
 )
 
 // maxID is the longest consent id that is looked up, in bytes.
@@ -40,7 +41,7 @@ type Config struct {
 	Engine string `yaml:"engine"`
 	// Database is the SQLite file.
 	Database string `yaml:"database"`
-	// Query is one SELECT, an id in, a record out: see sqlite.Open for its columns.
+	// Query is one SELECT, an id in, a record out: see sqlite.New for its columns.
 	Query string `yaml:"query"`
 }
 
@@ -61,11 +62,17 @@ func Open(cfg Config) (*Consents, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	engine, err := sqlite.Open(cfg.Database, cfg.Query)
+	database, err := store.Open(cfg.Database)
 	if err != nil {
 		return nil, err
 	}
-	return &Consents{engine: engine, closer: engine.Close}, nil
+	engine, err := sqlite.New(database, cfg.Query)
+	if err != nil {
+		// What is wrong with the query matters more than how closing goes.
+		_ = database.Close()
+		return nil, err
+	}
+	return &Consents{engine: engine, closer: database.Close}, nil
 }
 
 // check tells what can be told without a database.

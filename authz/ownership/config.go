@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/ownership/sqlite"
+	store "github.com/countersign-io/countersign/authz/sqlite"
 )
 
 // Config says, for each type of object, who knows its owners.
@@ -21,7 +22,7 @@ type TypeConfig struct {
 	// Database is the SQLite file. Types may share one.
 	Database string `yaml:"database"`
 	// Query is one SELECT, the verified caller in, the owned ids out: see
-	// sqlite.Database.Engine for its parameters and columns.
+	// sqlite.New for its parameters and columns.
 	Query string `yaml:"query"`
 }
 
@@ -29,7 +30,7 @@ type TypeConfig struct {
 // them, and nothing is left open.
 func Open(cfg Config) (*Owners, error) {
 	var problems authz.Problems
-	o := opening{engines: make(map[authz.ObjectType]Engine), databases: make(map[string]*sqlite.Database)}
+	o := opening{engines: make(map[authz.ObjectType]Engine), databases: make(map[string]*store.Database)}
 	for _, objectType := range slices.Sorted(maps.Keys(cfg)) {
 		engine, err := o.open(cfg[objectType])
 		if err != nil {
@@ -53,7 +54,7 @@ func Open(cfg Config) (*Owners, error) {
 // opening is what has been opened so far: one handle for each file.
 type opening struct {
 	engines   map[authz.ObjectType]Engine
-	databases map[string]*sqlite.Database
+	databases map[string]*store.Database
 }
 
 func (o *opening) open(cfg TypeConfig) (Engine, error) {
@@ -66,12 +67,12 @@ func (o *opening) open(cfg TypeConfig) (Engine, error) {
 	}
 	database := o.databases[file]
 	if database == nil {
-		if database, err = sqlite.Open(file); err != nil {
+		if database, err = store.Open(file); err != nil {
 			return nil, err
 		}
 		o.databases[file] = database
 	}
-	engine, err := database.Engine(cfg.Query)
+	engine, err := sqlite.New(database, cfg.Query)
 	if err != nil {
 		return nil, err
 	}

