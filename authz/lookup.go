@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 )
 
 // lookUp asks the stores for what the operation calls for, side by side. A store
@@ -66,6 +67,15 @@ func await[T any](ctx context.Context, from <-chan outcome[T]) (T, error) {
 		var none T
 		return none, ctx.Err()
 	}
+}
+
+// extended ends a while after ctx's deadline, and does not end with ctx.
+func extended(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithCancel(context.WithoutCancel(ctx))
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), deadline.Add(while))
 }
 
 func distinct(named []Named) []Object {

@@ -26,17 +26,22 @@ type Pipeline struct {
 
 var _ Checker = (*Pipeline)(nil)
 
+// recordGrace is for recording a denial because time ran out. It is less than what
+// package envoy keeps of a call's time.
+const recordGrace = 10 * time.Millisecond
+
 // Load puts a snapshot in force for every check that begins after it.
 func (p *Pipeline) Load(snapshot *Snapshot) { p.snapshot.Store(snapshot) }
 
 // Check decides one request and records the decision; what goes wrong on the way is
 // a denial too. ctx, which package envoy ends before Envoy's own deadline, bounds the
-// deciding; the recording is not cut short.
+// whole of it, but for a moment in which a denial because time ran out is recorded.
 func (p *Pipeline) Check(ctx context.Context, request *Request) Decision {
 	began := time.Now()
 	facts := &Facts{ID: NewDecisionID(), Time: p.now(), Request: request}
 	snapshot := p.snapshot.Load()
 	decision := p.answer(ctx, snapshot, facts)
+	p.hide(&decision)
 	decision.Elapsed = time.Since(began)
 	// Audit before answering: a decision nobody recorded was not made.           503
 	if err := p.record(ctx, &decision, facts); err != nil {
@@ -150,16 +155,28 @@ func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 	return d
 }
 
-// record gives the decision its pseudonym and offers it to the recorder, once. The
-// call's deadline does not cut it short: a denial because time ran out is recorded.
-func (p *Pipeline) record(ctx context.Context, decision *Decision, facts *Facts) (err error) {
+// hide gives the decision the pseudonym that stands for its caller. Without one the
+// caller could not be recorded, so that is a denial.
+func (p *Pipeline) hide(d *Decision) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = errors.New("audit: " + panicText(fault))
+			*d = Decision{ID: d.ID, Operation: d.Operation, Revision: d.Revision, Detail: "pseudonym: " + panicText(fault)}
 		}
 	}()
-	decision.Pseudonym = p.Pseudonyms.Subject(decision.Caller)
-	return p.Recorder.Record(context.WithoutCancel(ctx), Record{Decision: decision, Facts: facts})
+	d.Pseudonym = p.Pseudonyms.Subject(d.Caller)
+}
+
+// record offers the decision to the recorder, once, and waits for it. The recorder is
+// not cut short: what it is too late with is refused, and may be on disk later.
+func (p *Pipeline) record(ctx context.Context, decision *Decision, facts *Facts) error {
+	recorded := make(chan outcome[struct{}], 1)
+	go guard(recorded, func() (struct{}, error) {
+		return struct{}{}, p.Recorder.Record(context.WithoutCancel(ctx), Record{Decision: decision, Facts: facts})
+	})
+	waiting, cancel := extended(ctx, recordGrace)
+	defer cancel()
+	_, err := await(waiting, recorded)
+	return err
 }
 
 func (p *Pipeline) now() time.Time {
