@@ -53,6 +53,28 @@ func TestReasonOf(t *testing.T) {
 	}
 }
 
+func TestStatusIsTheCallersAnswer(t *testing.T) {
+	policys := func(status int) Verdict { return Verdict{Reply: Reply{Status: status}} }
+	tests := []struct {
+		name     string
+		decision Decision
+		want     int
+	}{
+		{"the zero decision is a fault of ours", Decision{}, 500},
+		{"an allow is 200", Decision{Allowed: true, Reason: Granted}, 200},
+		{"an allow ignores the policy's status", Decision{Allowed: true, Verdict: policys(403)}, 200},
+		{"a denial has its reason's status", Decision{Reason: TokenExpired}, 401},
+		{"a policy's status replaces it", Decision{Reason: PolicyDenied, Verdict: policys(410)}, 410},
+		{"but one that cannot be sent", Decision{Reason: PolicyDenied, Verdict: policys(451)}, 403},
+		{"or that means success", Decision{Reason: PolicyDenied, Verdict: policys(200)}, 403},
+	}
+	for _, test := range tests {
+		if got := test.decision.Status(); got != test.want {
+			t.Errorf("%s: Status() = %d, want %d", test.name, got, test.want)
+		}
+	}
+}
+
 func TestVerdictsThatCannotBeGiven(t *testing.T) {
 	tests := []struct {
 		name    string

@@ -3,6 +3,7 @@ package authz
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"net/http"
 	"time"
 )
 
@@ -18,6 +19,7 @@ func NewDecisionID() DecisionID {
 	return id
 }
 
+// String is the canonical form, 36 characters.
 func (id DecisionID) String() string {
 	var text [36]byte
 	hex.Encode(text[0:8], id[0:4])
@@ -95,6 +97,18 @@ func (d *Decision) Code() string {
 		return d.Verdict.Reason
 	}
 	return d.Reason.String()
+}
+
+// Status is the HTTP status that the caller is answered: 200 with an allow, which
+// the upstream's own then replaces.
+func (d *Decision) Status() int {
+	switch {
+	case d.Allowed:
+		return http.StatusOK
+	case DenialStatus(d.Verdict.Reply.Status):
+		return d.Verdict.Reply.Status
+	}
+	return d.Reason.Status()
 }
 
 // OperationID is the operation's id, or "" where none was found.

@@ -41,6 +41,7 @@ const (
 
 var kinds = [...]string{Anonymous: "anonymous", Customer: "customer", Client: "client", Staff: "staff"}
 
+// String is the kind in lower case, as policies see it.
 func (k Kind) String() string {
 	if int(k) >= len(kinds) {
 		return kinds[Anonymous]

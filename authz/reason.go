@@ -12,13 +12,11 @@ import (
 // The zero Reason is Internal.
 type Reason uint8
 
-// The reasons, in the order in which they are looked for. What a request is
-// answered, and the OAuth error code of the challenge, stands in reasons below.
+// The reasons, by the step that gives them. What a request is answered, and the OAuth error code of the challenge, stands in reasons below.
 const (
 	Internal Reason = iota
 	Granted
 
-	MalformedRequest
 	RequestTooLarge
 	PathNotCanonical
 	QueryMalformed
@@ -91,7 +89,6 @@ var reasons = [reasonCount]struct {
 	Internal: {"internal", http.StatusInternalServerError, noOAuthError, "The request could not be decided"},
 	Granted:  {"granted", http.StatusOK, noOAuthError, "Granted"},
 
-	MalformedRequest: {"malformed_request", http.StatusBadRequest, noOAuthError, "The request is malformed"},
 	RequestTooLarge:  {"request_too_large", http.StatusRequestEntityTooLarge, noOAuthError, "The request is too large"},
 	PathNotCanonical: {"path_not_canonical", http.StatusBadRequest, noOAuthError, "The path is not in its canonical form"},
 	QueryMalformed:   {"query_malformed", http.StatusBadRequest, noOAuthError, "The query is malformed"},
@@ -101,7 +98,7 @@ var reasons = [reasonCount]struct {
 	UnsupportedScheme:    {"unsupported_scheme", http.StatusUnauthorized, noOAuthError, "An access token is required"},
 	MalformedCredentials: {"malformed_credentials", http.StatusBadRequest, invalidRequest, "The Authorization header is malformed"},
 	RepeatedCredentials:  {"repeated_credentials", http.StatusBadRequest, invalidRequest, "More than one credential was sent"},
-	CertificateMalformed: {"certificate_malformed", http.StatusUnauthorized, invalidToken, "The client certificate cannot be read"},
+	CertificateMalformed: {"certificate_malformed", http.StatusUnauthorized, noOAuthError, "The client certificate cannot be read"},
 
 	TokenMalformed:   {"token_malformed", http.StatusUnauthorized, invalidToken, "The access token is malformed"},
 	TokenTooLarge:    {"token_too_large", http.StatusUnauthorized, invalidToken, "The access token is too large"},

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 )
 
@@ -9,14 +10,14 @@ import (
 // it is recorded, so that nothing can fail after "allowed" is on disk. Its error
 // wraps PolicyError and names the field and the header, never a value.
 func (v *Verdict) check() error {
-	if v.Reason != "" && !isCode(v.Reason) {
+	if v.Reason != "" && !IsCode(v.Reason) {
 		return fmt.Errorf("verdict: %w: reason is not [a-z0-9_]{1,64}", PolicyError)
 	}
 	if v.Allowed && v.StepUp != nil {
 		return fmt.Errorf("verdict: %w: step_up with an allow", PolicyError)
 	}
-	if v.Reply.Status != 0 && (v.Reply.Status < 300 || v.Reply.Status > 599) {
-		return fmt.Errorf("verdict: %w: http_status %d is no denial", PolicyError, v.Reply.Status)
+	if v.Reply.Status != 0 && !DenialStatus(v.Reply.Status) {
+		return fmt.Errorf("verdict: %w: http_status %d cannot be sent with a denial", PolicyError, v.Reply.Status)
 	}
 	return v.Reply.checkHeaders()
 }
@@ -68,7 +69,15 @@ func reserved(name string) bool {
 // upstream what it verified. A client's own copies never reach the upstream.
 const OwnHeaderPrefix = "x-countersign-"
 
-func isCode(s string) bool {
+// DenialStatus reports a status that a denial can be sent with: one that Envoy's API
+// lists, and that does not mean success.
+func DenialStatus(status int) bool {
+	return status >= 300 && status <= 511 && status != http.StatusTeapot && status != http.StatusUnavailableForLegalReasons &&
+		status != http.StatusTooEarly && status != 306 && http.StatusText(status) != ""
+}
+
+// IsCode reports a reason's code: [a-z0-9_]{1,64}.
+func IsCode(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false
 	}

@@ -26,7 +26,7 @@ type problem struct {
 
 // denied is the caller's answer.
 func denied(request *authz.Request, d *authz.Decision, realm string) *authv3.DeniedHttpResponse {
-	status := denialStatus(d)
+	status := d.Status()
 	contentType, body := denialBody(d, status)
 	if request.Method == http.MethodHead {
 		body = ""
@@ -48,16 +48,6 @@ func denied(request *authz.Request, d *authz.Decision, realm string) *authv3.Den
 		Headers: appending(fields),
 		Body:    body,
 	}
-}
-
-// denialStatus is the policy's where Envoy has it in its list, else the reason's. A
-// status that means success is never sent.
-func denialStatus(d *authz.Decision) int {
-	status := d.Verdict.Reply.Status
-	if _, known := typev3.StatusCode_name[int32(status)]; known && status >= http.StatusMultipleChoices {
-		return status
-	}
-	return d.Reason.Status()
 }
 
 func denialBody(d *authz.Decision, status int) (contentType, body string) {

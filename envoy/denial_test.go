@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 )
@@ -26,7 +27,6 @@ var golden = map[authz.Reason]struct {
 	challenge string
 }{
 	authz.Internal:             {500, "internal", ""},
-	authz.MalformedRequest:     {400, "malformed_request", ""},
 	authz.RequestTooLarge:      {413, "request_too_large", ""},
 	authz.PathNotCanonical:     {400, "path_not_canonical", ""},
 	authz.QueryMalformed:       {400, "query_malformed", ""},
@@ -35,7 +35,7 @@ var golden = map[authz.Reason]struct {
 	authz.UnsupportedScheme:    {401, "unsupported_scheme", realmOnly},
 	authz.MalformedCredentials: {400, "malformed_credentials", realmOnly + `, error="invalid_request", error_description="The Authorization header is malformed"`},
 	authz.RepeatedCredentials:  {400, "repeated_credentials", realmOnly + `, error="invalid_request", error_description="More than one credential was sent"`},
-	authz.CertificateMalformed: {401, "certificate_malformed", invalid + `"The client certificate cannot be read"`},
+	authz.CertificateMalformed: {401, "certificate_malformed", realmOnly},
 	authz.TokenMalformed:       {401, "token_malformed", invalid + `"The access token is malformed"`},
 	authz.TokenTooLarge:        {401, "token_too_large", invalid + `"The access token is too large"`},
 	authz.TokenType:            {401, "token_type", invalid + `"The token is not an access token"`},
@@ -129,6 +129,16 @@ func TestEveryReasonHasItsAnswer(t *testing.T) {
 			}
 			wantProblem(t, refusal.GetBody(), d, row.status, row.code)
 		})
+	}
+}
+
+// TestDenialStatusesAreEnvoys holds authz's list of statuses against Envoy's own.
+func TestDenialStatusesAreEnvoys(t *testing.T) {
+	for status := range 1000 {
+		_, listed := typev3.StatusCode_name[int32(status)]
+		if want := listed && status >= 300; authz.DenialStatus(status) != want {
+			t.Errorf("DenialStatus(%d) = %v, want %v", status, !want, want)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ var (
 // Test runs the tests (*_test.rego) of the policy at cfg.Path against it and the
 // embedded library, and writes a line for each that did not pass to report. Tests
 // are compiled as strictly as the policy, without the built-ins that it is not given.
+// It is for the go tests of whoever keeps policies beside Go code.
 func Test(ctx context.Context, cfg Config, report io.Writer) error {
 	loaded, err := loadWith(cfg.Path, tested)
 	if err != nil {

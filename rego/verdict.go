@@ -113,15 +113,10 @@ func (r *reading) text(key string) string {
 // code is a string for records and metrics, [a-z0-9_]{1,64}.
 func (r *reading) code(key string) string {
 	code := r.text(key)
-	if valueOf(r.result, key) != nil && !isCode(code) {
+	if valueOf(r.result, key) != nil && !authz.IsCode(code) {
 		r.expect(key, "a code, [a-z0-9_]{1,64}")
 	}
 	return code
-}
-
-func isCode(s string) bool {
-	other := func(c rune) bool { return c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') }
-	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, other)
 }
 
 // noLimits refuses limits: nothing here can spend them, and to allow without
@@ -196,7 +191,7 @@ func (r *reading) requirements(key string) []string {
 func requirement(value ast.Value) (string, bool) {
 	switch value := value.(type) {
 	case ast.String:
-		return string(value), isCode(string(value))
+		return string(value), authz.IsCode(string(value))
 	case ast.Object:
 		if value.Len() != 1 {
 			return "", false
@@ -204,7 +199,7 @@ func requirement(value ast.Value) (string, bool) {
 		key := value.Keys()[0]
 		name, isName := key.Value.(ast.String)
 		object, isObject := value.Get(key).Value.(ast.String)
-		if !isName || !isObject || !isCode(string(name)) {
+		if !isName || !isObject || !authz.IsCode(string(name)) {
 			return "", false
 		}
 		kind, _, found := strings.Cut(string(object), ":")
@@ -218,7 +213,7 @@ func requirement(value ast.Value) (string, bool) {
 
 // isKind reports what may be the contract's name for a type of object.
 func isKind(s string) bool {
-	return s != "" && len(s) <= 64 && isCode(strings.ToLower(strings.ReplaceAll(s, "-", "_")))
+	return s != "" && len(s) <= 64 && authz.IsCode(strings.ToLower(strings.ReplaceAll(s, "-", "_")))
 }
 
 func (r *reading) stepUp(key string) *authz.StepUp {

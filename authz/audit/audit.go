@@ -17,10 +17,10 @@ import "github.com/countersign-io/countersign/authz"
 type Config struct {
 	// File is the log. One process at a time may write to it, and nobody else: not
 	// a log rotator either.
-	File string `yaml:"file"`
+	File string
 	// Key is the pseudonym key. Whoever reads it can tell which records are a
 	// known person's; once it is destroyed, nobody can.
-	Key string `yaml:"key"`
+	Key string
 }
 
 // Open opens the log and the key, or makes them. Its error is authz.Problems, with

@@ -28,7 +28,7 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		Id:             d.ID.String(),
 		Time:           timestamppb.New(f.Time),
 		Allowed:        proto.Bool(d.Allowed),
-		Status:         status(d),
+		Status:         uint32(d.Status()),
 		Reason:         d.Reason.String(),
 		PolicyReason:   d.Verdict.Reason,
 		Refusals:       names.maskCodes(d.Verdict.Refusals),
@@ -57,17 +57,6 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		out.Consent = &decisionv1.Consent{IdPseudonym: key.consent(f.Consent.ID), Status: f.Consent.Status}
 	}
 	return out
-}
-
-// status is what the caller is answered.
-func status(d *authz.Decision) uint32 {
-	switch {
-	case d.Allowed:
-		return http.StatusOK
-	case d.Verdict.Reply.Status != 0:
-		return uint32(d.Verdict.Reply.Status)
-	}
-	return uint32(d.Reason.Status())
 }
 
 // api is the contract that the request was held against, or the one that the

@@ -150,27 +150,6 @@ func TestNoRecordHoldsPersonalData(t *testing.T) {
 	}
 }
 
-func TestStatusIsTheCallersAnswer(t *testing.T) {
-	tests := []struct {
-		name     string
-		decision authz.Decision
-		want     uint32
-	}{
-		{"the zero decision is a fault of ours", authz.Decision{}, 500},
-		{"an allow is 200", authz.Decision{Allowed: true, Reason: authz.Granted}, 200},
-		{"an allow ignores the policy's status", authz.Decision{Allowed: true, Verdict: authz.Verdict{Reply: authz.Reply{Status: 403}}}, 200},
-		{"a denial has its reason's status", authz.Decision{Reason: authz.TokenExpired}, 401},
-		{"a policy's status replaces it", authz.Decision{Reason: authz.PolicyDenied, Verdict: authz.Verdict{Reply: authz.Reply{Status: 451}}}, 451},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			if got := status(&test.decision); got != test.want {
-				t.Errorf("status = %d, want %d", got, test.want)
-			}
-		})
-	}
-}
-
 func TestElapsedNeverWraps(t *testing.T) {
 	for elapsed, want := range map[time.Duration]uint32{
 		-time.Second: 0, 0: 0, 1999: 1, time.Second: 1_000_000, math.MaxInt64: math.MaxUint32,

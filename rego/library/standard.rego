@@ -97,7 +97,7 @@ challenge := {"step_up": input.operation.step_up} if "step_up" in refusals
 # ---- What grants ----
 
 # METADATA
-# title: An operation without security
+# title: An operation that takes requests without a token
 granted if input.operation.public == true
 
 # METADATA
