@@ -45,6 +45,7 @@ func identity(d *authz.Decision) []authz.Header {
 	return []authz.Header{
 		own("decision-id", d.ID.String()),
 		own("caller-kind", caller.Kind.String()),
+		own("issuer", escape(caller.Issuer, "")),
 		own("subject", escape(string(caller.Subject), "")),
 		own("client", escape(string(caller.Client), "")),
 		own("tenant", escape(string(caller.Tenant), "")),

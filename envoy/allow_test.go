@@ -45,7 +45,7 @@ func TestIdentityGoesToTheUpstream(t *testing.T) {
 	d := authz.Decision{
 		ID: authz.DecisionID{0x11, 15: 0x22}, Operation: &authz.Operation{ID: "GetAccount", API: "accounts"},
 		Caller: authz.Caller{
-			Kind: authz.Customer, Subject: "ann", Client: "acme", Tenant: "t1", Roles: []string{"reader", "a,b%"},
+			Kind: authz.Customer, Issuer: "https://auth.example", Subject: "ann", Client: "acme", Tenant: "t1", Roles: []string{"reader", "a,b%"},
 			Scopes: []string{"accounts", "x y"}, Actor: "bob", Consent: "c-1",
 		},
 	}
@@ -53,6 +53,7 @@ func TestIdentityGoesToTheUpstream(t *testing.T) {
 	want := []string{
 		"x-countersign-decision-id: 11000000-0000-0000-0000-000000000022",
 		"x-countersign-caller-kind: customer",
+		"x-countersign-issuer: https://auth.example",
 		"x-countersign-subject: ann",
 		"x-countersign-client: acme",
 		"x-countersign-tenant: t1",
@@ -84,7 +85,7 @@ func TestClientsCopiesOfOurHeadersNeverReachTheUpstream(t *testing.T) {
 		t.Errorf("headers (-want +got):\n%s", diff)
 	}
 	removed := []string{
-		"x-countersign-actor", "x-countersign-client", "x-countersign-consent", "x-countersign-new",
+		"x-countersign-actor", "x-countersign-client", "x-countersign-consent", "x-countersign-issuer", "x-countersign-new",
 		"x-countersign-operation", "x-countersign-roles", "x-countersign-scopes", "x-countersign-subject",
 		"x-countersign-tenant", "x-countersign-upper", "x_countersign_subject",
 	}

@@ -26,6 +26,8 @@ type Server struct {
 	listener net.Listener
 	grpc     *grpc.Server
 	health   *health.Server
+	// drain ends the watches of health.
+	drain context.CancelFunc
 }
 
 // services are the names under which health is reported: the whole server's, and
@@ -40,9 +42,11 @@ func New(cfg Config, checker authz.Checker) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	draining, drain := context.WithCancel(context.Background())
 	s := &Server{
 		listen: cfg.Listen,
 		health: health.NewServer(),
+		drain:  drain,
 		grpc: grpc.NewServer(
 			grpc.MaxRecvMsgSize(cfg.MaxMessageBytes),
 			// Envoy may be told to ping often; gRPC's default is to hang up on it.
@@ -55,27 +59,32 @@ func New(cfg Config, checker authz.Checker) (*Server, error) {
 		realm:   cfg.Realm,
 		timeout: cfg.Timeout,
 	})
-	healthv1.RegisterHealthServer(s.grpc, s.health)
+	healthv1.RegisterHealthServer(s.grpc, watched{Server: s.health, draining: draining})
 	s.SetServing(false)
 	return s, nil
 }
 
 // Listen opens the listener. A socket file that nobody listens on is taken for a
-// dead process's and replaced; any other file in its place is an error.
+// dead process's and replaced; any other file in its place is an error. An error is
+// an authz.Problems with the key "listen".
 func (s *Server) Listen() error {
 	network, address := "tcp", s.listen
 	if path, unix := strings.CutPrefix(s.listen, "unix:"); unix {
 		network, address = "unix", path
 		if err := removeStale(path); err != nil {
-			return err
+			return cannotListen(err)
 		}
 	}
 	listener, err := net.Listen(network, address)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return cannotListen(err)
 	}
 	s.listener = listener
 	return nil
+}
+
+func cannotListen(err error) error {
+	return authz.Problems{{Key: "listen", What: "cannot be listened on: " + err.Error(), Fix: "choose an address that is free, or stop what holds it"}}
 }
 
 // Addr is where the server listens; nil before Listen.
@@ -115,6 +124,7 @@ func (s *Server) SetServing(serving bool) {
 // no longer than ctx: then they are cut off, and the error is ctx's.
 func (s *Server) Drain(ctx context.Context) error {
 	s.health.Shutdown()
+	s.drain()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -142,20 +152,17 @@ func removeStale(path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fmt.Errorf("listen: %w", err)
+		return err
 	case file.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("listen: %s is there, and is no socket", path)
+		return fmt.Errorf("%s is there, and is no socket", path)
 	}
 	connection, err := net.Dial("unix", path)
 	if err == nil {
 		connection.Close()
-		return fmt.Errorf("listen: another process listens on %s", path)
+		return fmt.Errorf("another process listens on %s", path)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	return nil
+	return os.Remove(path)
 }

@@ -255,6 +255,33 @@ func wantHealth(t *testing.T, watch healthv1.Health_WatchClient, want healthv1.H
 	}
 }
 
+func TestDrainEndsWatchesOfHealth(t *testing.T) {
+	s, connection := start(t, Config{}, fakeChecker{})
+	watch, err := healthv1.NewHealthClient(connection).Watch(t.Context(), &healthv1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.Drain(ctx); err != nil {
+		t.Fatalf("Drain() = %v, with nothing but a watch open", err)
+	}
+	last := healthv1.HealthCheckResponse_UNKNOWN
+	for {
+		answer, err := watch.Recv()
+		if err != nil {
+			break
+		}
+		last = answer.GetStatus()
+	}
+	if last != healthv1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("the watch ends with %v, want NOT_SERVING", last)
+	}
+}
+
 func TestDrainCutsOffWhatDoesNotEnd(t *testing.T) {
 	entered := make(chan struct{})
 	server, connection := start(t, Config{Timeout: time.Minute}, fakeChecker{func(ctx context.Context, _ *authz.Request) authz.Decision {
