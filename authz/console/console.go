@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,9 +79,10 @@ func answerReady(w http.ResponseWriter, fault error) {
 
 // notLoopback says why an address is not one of this machine only, or "".
 func notLoopback(address string) string {
-	host, _, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(address)
+	_, portErr := strconv.ParseUint(port, 10, 16)
 	switch {
-	case err != nil:
+	case err != nil || portErr != nil:
 		return "is no address with a port"
 	case host != "localhost" && !net.ParseIP(host).IsLoopback():
 		return "is not a loopback address"

@@ -22,7 +22,7 @@ import (
 
 // Config are the APIs that have a contract. At least one must be named.
 type Config struct {
-	APIs []API `yaml:"apis"`
+	APIs []API
 }
 
 // API is one contracted API.

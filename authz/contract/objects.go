@@ -28,9 +28,9 @@ func (c *compiler) wideRules(at place) []wideRule {
 		if !c.known(item, "type", "parameter") {
 			continue
 		}
-		kind, parameter := c.needed(item.member("type")), c.needed(item.member("parameter"))
+		kind, parameter := c.objectType(item.member("type")), c.needed(item.member("parameter"))
 		if kind != "" && parameter != "" {
-			rules = append(rules, wideRule{at: item, kind: authz.ObjectType(kind), parameter: parameter})
+			rules = append(rules, wideRule{at: item, kind: kind, parameter: parameter})
 		}
 	}
 	return rules
@@ -103,7 +103,7 @@ func (c *compiler) objectRule(at place, in inputs) (authz.ObjectRule, bool) {
 	if !c.known(at, "type", "in", "name", "pointer", "optional") {
 		return authz.ObjectRule{}, false
 	}
-	kind := authz.ObjectType(c.needed(at.member("type")))
+	kind := c.objectType(at.member("type"))
 	switch location := authz.Location(c.needed(at.member("in"))); location {
 	case "":
 		return authz.ObjectRule{}, false
@@ -115,6 +115,18 @@ func (c *compiler) objectRule(at place, in inputs) (authz.ObjectRule, bool) {
 		c.fault(at.member("in"), fmt.Sprintf("%q is not where objects are read", location), authz.Suggest(string(location), []string{"path", "query", "header", "body"}))
 		return authz.ObjectRule{}, false
 	}
+}
+
+// objectType is the name of a type. It has no colon: policies write "type:id".
+func (c *compiler) objectType(at place) authz.ObjectType {
+	kind := c.needed(at)
+	if strings.ContainsFunc(kind, func(r rune) bool {
+		return r != '-' && r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+	}) {
+		c.fault(at, fmt.Sprintf("%q is no name of a type", kind), "use letters, digits, - and _")
+		return ""
+	}
+	return authz.ObjectType(kind)
 }
 
 func (c *compiler) namedRule(at place, kind authz.ObjectType, location authz.Location, in inputs) (authz.ObjectRule, bool) {

@@ -94,7 +94,7 @@ func (c *compiler) kinds(at place, name string) ([]authz.Kind, bool) {
 	case scheme.Type == "openIdConnect", scheme.Type == "http" && strings.EqualFold(scheme.Scheme, "bearer"):
 		return nil, true
 	case scheme.Type == "mutualTLS":
-		c.fault(at, fmt.Sprintf("scheme %q is mutualTLS, which carries no access token", name), "remove it here, and require bound tokens of the issuer in the configuration")
+		c.fault(at, fmt.Sprintf("scheme %q is mutualTLS, which carries no access token", name), "remove it here: a token that is bound to a certificate (RFC 8705) is always held to it")
 	default:
 		c.fault(at, fmt.Sprintf("scheme %q (%s) carries no access token", name, strings.TrimSpace(scheme.Type+" "+scheme.Scheme)),
 			"use an oauth2, openIdConnect or http bearer scheme, or leave the operation out of the contract")

@@ -15,9 +15,9 @@ import (
 
 // Config says whose tokens are taken, and for which API.
 type Config struct {
-	Issuers []Issuer          `yaml:"issuers"`
-	APIs    map[authz.API]API `yaml:"apis"`
-	Cache   Cache             `yaml:"cache"`
+	Issuers []Issuer
+	APIs    map[authz.API]API
+	Cache   Cache
 }
 
 // Issuer is one authorization server. Exactly one of Kind and KindClaim is set.

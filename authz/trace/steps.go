@@ -27,7 +27,7 @@ type owners struct {
 
 var _ authz.Owners = (*owners)(nil)
 
-// Owners gives lookups that leave the process a span "countersign.ownership". A nil
+// Owners gives lookups in the store of owners a span "countersign.ownership". A nil
 // next stays nil, and with a nil tracer Owners is next itself.
 func Owners(next authz.Owners, tracer trace.Tracer) authz.Owners {
 	if next == nil || tracer == nil {
@@ -74,7 +74,7 @@ type consents struct {
 
 var _ authz.Consents = (*consents)(nil)
 
-// Consents gives lookups that leave the process a span "countersign.consent". A nil
+// Consents gives lookups in the store of consents a span "countersign.consent". A nil
 // next stays nil, and with a nil tracer Consents is next itself.
 func Consents(next authz.Consents, tracer trace.Tracer) authz.Consents {
 	if next == nil || tracer == nil {

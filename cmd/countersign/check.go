@@ -43,7 +43,7 @@ func check(_ context.Context, args []string, w world) error {
 		return json.NewEncoder(w.stdout).Encode(s)
 	}
 	fmt.Fprintf(w.stdout, "%s is right: %d operations, %d of them public%s\n", file, s.Operations, len(s.Public), listed(s.Public))
-	_, err = fmt.Fprintf(w.stdout, "the policy reads input.%s\n", strings.Join(s.Reaches, ", input."))
+	_, err = fmt.Fprintf(w.stdout, "the policy reads %s\n", strings.Join(s.Reaches, ", "))
 	return err
 }
 

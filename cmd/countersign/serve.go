@@ -62,12 +62,12 @@ func answer(ctx context.Context, system *wire.System, tracing *trace.Provider, l
 		return err
 	}
 	if err := server.Listen(); err != nil {
-		return err
+		return located(system, err)
 	}
 	failed := make(chan error, 2)
 	operator, err := listenConsole(system, registry)
 	if err != nil {
-		return err
+		return errors.Join(err, drain(ctx, server, nil))
 	}
 	if operator != nil {
 		go func() { failed <- operator.Serve() }()
@@ -89,11 +89,16 @@ func listenConsole(system *wire.System, registry *prometheus.Registry) (*console
 		return nil, nil
 	}
 	operator, err := console.Listen(system.Config.Admin, system.Ready, registry)
+	return operator, located(system, err)
+}
+
+// located gives problems the configuration's file and lines.
+func located(system *wire.System, err error) error {
 	var problems authz.Problems
 	if errors.As(err, &problems) {
-		return nil, system.Config.Locate("", problems)
+		return system.Config.Locate("", problems)
 	}
-	return operator, err
+	return err
 }
 
 // becomeReady reports SERVING once every request can be decided. Until then health

@@ -6,7 +6,9 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -48,6 +50,8 @@ type Config struct {
 	file  string
 	text  []byte
 	lines map[string]int
+	// expanded are the values with references, as expanded.
+	expanded []string
 }
 
 // API is one contracted API: its document, and what its tokens must be.
@@ -73,13 +77,15 @@ func Load(file string, environ func(name string) (string, bool)) (*Config, error
 		return nil, authz.Problems{{File: file, What: err.Error(), Fix: "name a configuration with --config"}}
 	}
 	cfg := &Config{file: file, text: text}
-	lines, problems := decode(text, cfg, environ)
-	cfg.lines = lines
+	d := &decoder{environ: environ, lines: map[string]int{}}
+	d.decode(text, cfg)
+	problems := d.problems
+	cfg.lines, cfg.expanded = d.lines, d.expanded
 	for i := range problems {
 		problems[i].File = file
 	}
 	cfg.resolve(filepath.Dir(file))
-	if len(lines) > 0 { // what is no YAML has no keys to miss
+	if cfg.Readable() { // what is no YAML has no keys to miss
 		problems = append(problems, cfg.Locate("", cfg.check())...)
 	}
 	slices.SortStableFunc(problems, func(a, b authz.Problem) int { return a.Line - b.Line })
@@ -183,8 +189,32 @@ func (c *Config) CheckAdmin() error {
 	return console.Check(c.Admin).Err()
 }
 
-// Text is the file as read, for the revision.
-func (c *Config) Text() []byte { return c.text }
+// RecordKeys maps keys of Records to those of the file; the pseudonym key's file has
+// none, and is named itself.
+func (c *Config) RecordKeys(problems authz.Problems) authz.Problems {
+	mapped := slices.Clone(problems)
+	for i, problem := range mapped {
+		switch problem.Key {
+		case "file":
+			mapped[i].Key = "audit.file"
+		case "key":
+			mapped[i].File, mapped[i].Key = c.Records().Key, ""
+		}
+	}
+	return mapped
+}
+
+// Digest is a SHA-256 over the file as it is in force, with what the environment's
+// references stood for, for the snapshot's revision.
+func (c *Config) Digest() []byte {
+	hash := sha256.New()
+	// Lengths stand before texts, so that no two configurations hash alike.
+	fmt.Fprintf(hash, "%d:%s", len(c.text), c.text)
+	for _, value := range c.expanded {
+		fmt.Fprintf(hash, "%d:%s", len(value), value)
+	}
+	return hash.Sum(nil)
+}
 
 // Locate gives problems of the value at prefix this file's name and the line of
 // their key, or of the nearest key around it that is there. Problems that have a
@@ -212,10 +242,13 @@ func (c *Config) line(key string) int {
 	return 1
 }
 
-// APIKeys maps keys of Tokens, which has the APIs by name, to those of the file.
-func (c *Config) APIKeys(problems authz.Problems) authz.Problems {
+// TokenKeys maps keys of Tokens, which has the APIs by name, to those of the file.
+func (c *Config) TokenKeys(problems authz.Problems) authz.Problems {
 	mapped := slices.Clone(problems)
 	for i, problem := range mapped {
+		if rest, ok := strings.CutPrefix(problem.Key, "cache."); ok {
+			mapped[i].Key = "token_cache." + rest
+		}
 		for n, api := range c.APIs {
 			rest, ok := strings.CutPrefix(problem.Key, "apis."+string(api.Contract.Name)+".")
 			if ok {

@@ -34,7 +34,8 @@ func environ(name string) (string, bool) {
 
 func TestDecode(t *testing.T) {
 	var got sample
-	lines, problems := decode([]byte(`
+	d := &decoder{environ: environ, lines: map[string]int{}}
+	d.decode([]byte(`
 name: &n bank ${SECRET}
 wait: ${WAIT}
 count: 3
@@ -43,18 +44,18 @@ names: [a, *n]
 table:
   x: {name: y}
 pointer: {name: z}
-`), &got, environ)
+`), &got)
 	want := sample{Inner: inner{"bank s3cret"}, Wait: 2 * time.Second, Count: 3, On: true,
 		Names: []string{"a", "bank s3cret"}, Table: map[string]inner{"x": {"y"}}, Pointer: &inner{"z"}}
-	if problems != nil {
-		t.Fatal(problems)
+	if d.problems != nil {
+		t.Fatal(d.problems)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decode() (-want +got):\n%s", diff)
 	}
 	for key, line := range map[string]int{"name": 2, "names[1]": 6, "table.x": 8, "table.x.name": 8, "pointer.name": 9} {
-		if lines[key] != line {
-			t.Errorf("line of %s = %d, want %d", key, lines[key], line)
+		if d.lines[key] != line {
+			t.Errorf("line of %s = %d, want %d", key, d.lines[key], line)
 		}
 	}
 }
@@ -64,6 +65,8 @@ func TestDecodeFindsEveryFault(t *testing.T) {
 		{"nothing", "", "is empty"},
 		{"a comment alone", "# x", "is empty"},
 		{"text alone", "x", `1: is text, not keys and values`},
+		{"a second document", "name: x\n---\nnam: y", "2: is a second document"},
+		{"a second document that is no YAML", "name: x\n---\n[", "is no YAML"},
 		{"a tab", "a:\n\tb", "2: is no YAML"},
 		{"an unknown key", "nam: x", `1: nam: is no key that is known here; did you mean "name"?`},
 		{"a field without a key", "Hidden: x", "Hidden: is no key"},
@@ -83,9 +86,10 @@ func TestDecodeFindsEveryFault(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var into sample
-			_, problems := decode([]byte(test.text), &into, environ)
+			d := &decoder{environ: environ, lines: map[string]int{}}
+			d.decode([]byte(test.text), &into)
 			var lines []string
-			for _, problem := range problems {
+			for _, problem := range d.problems {
 				problem.File = "f"
 				lines = append(lines, problem.Error())
 			}
@@ -103,7 +107,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(_ *testing.T, text []byte) {
 		var into sample
-		decode(text, &into, environ)
+		(&decoder{environ: environ, lines: map[string]int{}}).decode(text, &into)
 	})
 }
 
@@ -133,6 +137,24 @@ policy: {path: policy}
 		in("bank.db"), in("bank.db"), in("policy"), in("state", "decisions.jsonl"), in("state", "pseudonym.key")}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("paths (-want +got):\n%s", diff)
+	}
+}
+
+// TestDigestIsOfWhatIsInForce holds that the environment's values count.
+func TestDigestIsOfWhatIsInForce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "countersign.yaml")
+	if err := os.WriteFile(file, []byte("state: s\napis: [{name: a}]\nregion: ${REGION}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	digest := func(region string) string {
+		c, err := Load(file, func(string) (string, bool) { return region, true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(c.Digest())
+	}
+	if digest("GB") != digest("GB") || digest("GB") == digest("US") {
+		t.Error("the digest does not follow the environment")
 	}
 }
 

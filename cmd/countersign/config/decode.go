@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"reflect"
 	"regexp"
@@ -24,22 +26,31 @@ const maxNesting = 32
 // found in one go.
 type decoder struct {
 	environ  func(name string) (string, bool)
-	lines    map[string]int
 	problems authz.Problems
+	// lines are those of each key that was read.
+	lines map[string]int
+	// expanded are the values that held references, as expanded.
+	expanded []string
 }
 
-// decode fills what into points to. It returns the line of each key.
-func decode(text []byte, into any, environ func(string) (string, bool)) (map[string]int, authz.Problems) {
-	var document yaml.Node
-	if err := yaml.Unmarshal(text, &document); err != nil {
-		return nil, authz.Problems{syntaxProblem(err)}
+// decode fills what into points to.
+func (d *decoder) decode(text []byte, into any) {
+	var document, second yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	if err := documents.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
+		d.problems = append(d.problems, syntaxProblem(err))
+		return
 	}
-	if len(document.Content) == 0 {
-		return nil, authz.Problems{{What: "is empty", Fix: "begin with listen, apis and issuers: docs/configuration.md has an example"}}
+	if len(document.Content) == 0 || document.Content[0].Tag == "!!null" {
+		d.problems.Add("", "is empty", "begin with listen, apis and issuers: docs/configuration.md has an example")
+		return
 	}
-	d := &decoder{environ: environ, lines: map[string]int{}}
 	d.value("", document.Content[0], reflect.ValueOf(into).Elem(), 0)
-	return d.lines, d.problems
+	if err := documents.Decode(&second); err == nil {
+		d.fault("", &second, "is a second document, which would not be read", "keep one, without ---")
+	} else if !errors.Is(err, io.EOF) {
+		d.problems = append(d.problems, syntaxProblem(err))
+	}
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (.*)`)
@@ -191,6 +202,9 @@ func (d *decoder) expand(text string) (string, error) {
 		}
 		return value
 	})
+	if expanded != text {
+		d.expanded = append(d.expanded, expanded)
+	}
 	return expanded, absent
 }
 

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -89,6 +91,37 @@ func checkKeyFiles(cfg *config.Config) error {
 		}
 	}
 	return problems.Err()
+}
+
+// checkPlaces holds that what Countersign writes can be where it is to be.
+func checkPlaces(cfg *config.Config) authz.Problems {
+	var problems authz.Problems
+	if what := notFolder(cfg.State); cfg.State != "" && what != "" {
+		problems.Add("state", what, "name a folder, or one that can be made")
+	}
+	if info, err := os.Stat(cfg.Audit.File); err == nil && !info.Mode().IsRegular() {
+		problems.Add("audit.file", "is there, and is no file", "name a file, which is made if it is absent")
+	}
+	if path, isSocket := strings.CutPrefix(cfg.Server.Listen, "unix:"); isSocket {
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+			problems.Add("listen", "is there, and is no socket", "name a path that is free")
+		}
+	}
+	return problems
+}
+
+// notFolder says why a path neither is a folder nor can become one, or "".
+func notFolder(path string) string {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && filepath.Dir(path) != path:
+		return notFolder(filepath.Dir(path))
+	case err != nil:
+		return "cannot be looked at: " + err.Error()
+	case !info.IsDir():
+		return "is, or lies in, what is no folder"
+	}
+	return ""
 }
 
 // problemsOf takes the problems out of an error. An error that is none becomes one.

@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -51,11 +50,12 @@ func Load(cfg *config.Config) (*Loaded, error) {
 	var err error
 	l.Contracts, err = contract.New(cfg.Contracts())
 	found("", err)
-	found("", cfg.APIKeys(problemsOf(cfg.Tokens().Check())).Err())
+	found("", cfg.TokenKeys(problemsOf(cfg.Tokens().Check())).Err())
 	found("", checkKeyFiles(cfg))
 	found("", judgeQueries(cfg).Err())
 	found("", cfg.Server.Check())
 	found("", cfg.CheckAdmin())
+	found("", checkPlaces(cfg).Err())
 	l.Policy, err = rego.New(cfg.Policy)
 	found("policy", err)
 	if len(cfg.Ownership) > 0 {
@@ -142,13 +142,13 @@ func (s *System) open(log *slog.Logger) error {
 	}
 	var err error
 	if s.log, err = audit.Open(s.Config.Records()); err != nil {
-		return s.Config.Locate("audit", problemsOf(err))
+		return s.Config.Locate("", s.Config.RecordKeys(problemsOf(err)))
 	}
 	if torn := s.log.Torn(); torn > 0 {
 		log.Warn("the last record was unfinished and was cut off", "file", s.Config.Audit.File, "bytes", torn)
 	}
 	if s.keys, err = token.OpenKeys(s.Config.Tokens(), jwks.Environment{Log: log}); err != nil {
-		return s.Config.Locate("", s.Config.APIKeys(problemsOf(err)))
+		return s.Config.Locate("", s.Config.TokenKeys(problemsOf(err)))
 	}
 	return nil
 }
@@ -171,8 +171,7 @@ func (s *System) Close() error {
 // revision is a hash of configuration, contracts and policy.
 func (l *Loaded) revision() string {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%d:", len(l.Config.Text()))
-	hash.Write(l.Config.Text())
+	hash.Write(l.Config.Digest())
 	hash.Write(l.Contracts.Digest())
 	hash.Write(l.Policy.Digest())
 	return hex.EncodeToString(hash.Sum(nil)[:16])
