@@ -93,6 +93,7 @@ func TestVerdictsThatCannotBeGiven(t *testing.T) {
 		{"the host", Verdict{Reply: Reply{Headers: []Header{{"Host", "x"}}}}, false},
 		{"Envoy's own header", Verdict{Reply: Reply{Headers: []Header{{"x-envoy-original-path", "/"}}}}, false},
 		{"our identity headers", Verdict{Allowed: true, Reply: Reply{Headers: []Header{{"X-Countersign-Subject", "ann"}}}}, false},
+		{"our identity headers with underscores", Verdict{Allowed: true, Reply: Reply{Headers: []Header{{"x_countersign_subject", "ann"}}}}, false},
 		{"removing our identity headers", Verdict{Allowed: true, Reply: Reply{RemoveHeaders: []string{"x-countersign-subject"}}}, false},
 		{"a line feed in a value", Verdict{Reply: Reply{ResponseHeaders: []Header{{"a", "b\nc"}}}}, false},
 		{"a NUL in a value", Verdict{Reply: Reply{ResponseHeaders: []Header{{"a", "b\x00"}}}}, false},
@@ -139,6 +140,7 @@ func TestParseJSONRefuses(t *testing.T) {
 		{"a name twice, once escaped", `{"a": 1, "\u0061": 2}`, errJSONDuplicate},
 		{"a name twice, inside", `[{"x": {"a": 1, "a": 1}}]`, errJSONDuplicate},
 		{"too deep", `[[[[]]]]`, errJSONDepth},
+		{"too many values", "[" + strings.Repeat("1,", maxJSONValues) + "1]", errJSONValues},
 		{"too deep by far", strings.Repeat("[", 100000), errJSONSyntax},
 	}
 	for _, test := range tests {

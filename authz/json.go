@@ -13,13 +13,17 @@ var (
 	errJSONUTF8      = errors.New("json: not valid UTF-8")
 	errJSONSyntax    = errors.New("json: malformed")
 	errJSONDepth     = errors.New("json: nested too deeply")
+	errJSONValues    = errors.New("json: too many values")
 	errJSONDuplicate = errors.New("json: a member name stands twice in one object")
 )
+
+// maxJSONValues bounds what a document becomes in memory, which is many times its size.
+const maxJSONValues = 50_000
 
 // ParseJSON parses one JSON value that somebody else wrote (RFC 8259): objects as
 // map[string]any, arrays as []any, numbers as json.Number. A document that two
 // parsers could read differently is refused: duplicate member names, invalid
-// UTF-8, anything after the value, and nesting beyond depth.
+// UTF-8, anything after the value, nesting beyond depth, and over 50,000 values.
 func ParseJSON(data []byte, depth int) (any, error) {
 	if !utf8.Valid(data) {
 		return nil, errJSONUTF8
@@ -27,15 +31,25 @@ func ParseJSON(data []byte, depth int) (any, error) {
 	if !json.Valid(data) {
 		return nil, errJSONSyntax
 	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	return parseValue(decoder, depth)
+	p := &jsonParser{Decoder: json.NewDecoder(bytes.NewReader(data)), left: maxJSONValues}
+	p.UseNumber()
+	return p.value(depth)
 }
 
-func parseValue(decoder *json.Decoder, depth int) (any, error) {
-	token, err := decoder.Token()
+// jsonParser reads a document that is known to be well-formed.
+type jsonParser struct {
+	*json.Decoder
+	// left is how many more values are taken.
+	left int
+}
+
+func (p *jsonParser) value(depth int) (any, error) {
+	token, err := p.Token()
 	if err != nil {
 		return nil, errJSONSyntax
+	}
+	if p.left--; p.left < 0 {
+		return nil, errJSONValues
 	}
 	delimiter, opens := token.(json.Delim)
 	switch {
@@ -44,17 +58,17 @@ func parseValue(decoder *json.Decoder, depth int) (any, error) {
 	case depth == 0:
 		return nil, errJSONDepth
 	case delimiter == '{':
-		return parseObject(decoder, depth-1)
+		return p.object(depth - 1)
 	case delimiter == '[':
-		return parseArray(decoder, depth-1)
+		return p.array(depth - 1)
 	}
 	return nil, errJSONSyntax
 }
 
-func parseObject(decoder *json.Decoder, depth int) (any, error) {
+func (p *jsonParser) object(depth int) (any, error) {
 	object := map[string]any{}
-	for decoder.More() {
-		token, err := decoder.Token()
+	for p.More() {
+		token, err := p.Token()
 		if err != nil {
 			return nil, errJSONSyntax
 		}
@@ -65,27 +79,27 @@ func parseObject(decoder *json.Decoder, depth int) (any, error) {
 		if _, twice := object[name]; twice {
 			return nil, errJSONDuplicate
 		}
-		if object[name], err = parseValue(decoder, depth); err != nil {
+		if object[name], err = p.value(depth); err != nil {
 			return nil, err
 		}
 	}
-	return object, closing(decoder)
+	return object, p.closing()
 }
 
-func parseArray(decoder *json.Decoder, depth int) (any, error) {
+func (p *jsonParser) array(depth int) (any, error) {
 	array := []any{}
-	for decoder.More() {
-		value, err := parseValue(decoder, depth)
+	for p.More() {
+		value, err := p.value(depth)
 		if err != nil {
 			return nil, err
 		}
 		array = append(array, value)
 	}
-	return array, closing(decoder)
+	return array, p.closing()
 }
 
-func closing(decoder *json.Decoder) error {
-	if _, err := decoder.Token(); err != nil {
+func (p *jsonParser) closing() error {
+	if _, err := p.Token(); err != nil {
 		return fmt.Errorf("%w: unexpected end", errJSONSyntax)
 	}
 	return nil

@@ -64,6 +64,12 @@ func await[T any](ctx context.Context, from <-chan outcome[T]) (T, error) {
 	case result := <-from:
 		return result.value, result.err
 	case <-ctx.Done():
+	}
+	// Of two that are ready select takes either: what is there counts.
+	select {
+	case result := <-from:
+		return result.value, result.err
+	default:
 		var none T
 		return none, ctx.Err()
 	}

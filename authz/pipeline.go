@@ -166,15 +166,15 @@ func (p *Pipeline) hide(d *Decision) {
 	d.Pseudonym = p.Pseudonyms.Subject(d.Caller)
 }
 
-// record offers the decision to the recorder, once, and waits for it. The recorder is
-// not cut short: what it is too late with is refused, and may be on disk later.
+// record offers the decision to the recorder, once, and waits for it. What it is too
+// late with is refused, and may be on disk all the same if it had begun.
 func (p *Pipeline) record(ctx context.Context, decision *Decision, facts *Facts) error {
-	recorded := make(chan outcome[struct{}], 1)
-	go guard(recorded, func() (struct{}, error) {
-		return struct{}{}, p.Recorder.Record(context.WithoutCancel(ctx), Record{Decision: decision, Facts: facts})
-	})
 	waiting, cancel := extended(ctx, recordGrace)
 	defer cancel()
+	recorded := make(chan outcome[struct{}], 1)
+	go guard(recorded, func() (struct{}, error) {
+		return struct{}{}, p.Recorder.Record(waiting, Record{Decision: decision, Facts: facts})
+	})
 	_, err := await(waiting, recorded)
 	return err
 }
@@ -196,8 +196,10 @@ func unlessAnonymous(err error, operation *Operation) error {
 }
 
 // permits holds the caller against the contract's security: any one requirement
-// must be met whole (OpenAPI 3.1 §4.8.30). A caller of the right kind is told which
-// scope is lacking, any other that its kind is wrong.
+// must be met whole (OpenAPI 3.1 §4.8.30). That nobody may call too ({}) excuses no
+// caller with a token from another one, or a token without the scope would be granted
+// what is its holder's. A caller of the right kind is told which scope is lacking, any
+// other that its kind is wrong.
 func permits(operation *Operation, caller Caller) error {
 	if operation.Public() {
 		return nil
@@ -217,11 +219,8 @@ func permits(operation *Operation, caller Caller) error {
 
 // admits reports a requirement that callers of the kind can meet.
 func (r Requirement) admits(kind Kind) bool {
-	switch {
-	case r.Anonymous:
-		return true
-	case kind == Anonymous:
-		return false
+	if r.Anonymous || kind == Anonymous {
+		return r.Anonymous && kind == Anonymous
 	}
 	return r.Kinds == nil || slices.Contains(r.Kinds, kind)
 }

@@ -75,6 +75,7 @@ type Pseudonyms interface {
 // Recorder keeps what was decided.
 type Recorder interface {
 	// Record returns once the record is as durable as its kind must be. After an
-	// error the decision must not be acted upon.
+	// error the decision must not be acted upon. What has not been begun when ctx
+	// ends is not to be recorded any more: the request was refused by then.
 	Record(ctx context.Context, record Record) error
 }

@@ -42,7 +42,7 @@ func (r *Reply) checkHeaders() error {
 }
 
 func checkHeader(field string, header Header) error {
-	name := strings.ToLower(header.Name)
+	name := strings.ReplaceAll(strings.ToLower(header.Name), "_", "-")
 	if !isToken(name) {
 		return fmt.Errorf("verdict: %w: %s: %q is no header name (RFC 9110 §5.1)", PolicyError, field, header.Name)
 	}
@@ -55,7 +55,8 @@ func checkHeader(field string, header Header) error {
 	return nil
 }
 
-// reserved names are framing, routing, Envoy's own, and what tells the upstream
+// reserved names, with hyphens for underscores, which some servers take for the same,
+// are framing, routing, Envoy's own, and what tells the upstream
 // who calls.
 func reserved(name string) bool {
 	switch name {

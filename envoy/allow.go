@@ -29,7 +29,7 @@ func allowed(request *authz.Request, d *authz.Decision) *authv3.OkHttpResponse {
 		}
 	}
 	for _, field := range request.Headers {
-		if isOwn(field.Name) {
+		if isOwn(field.Name) || overrides(field.Name) {
 			remove = append(remove, field.Name)
 		}
 	}
@@ -65,6 +65,16 @@ func own(name, value string) authz.Header {
 // an upstream that reads headers as CGI variables they are the same.
 func isOwn(name string) bool {
 	return strings.HasPrefix(strings.ReplaceAll(name, "_", "-"), authz.OwnHeaderPrefix)
+}
+
+// overrides reports a header that some upstreams read another method or path from
+// than the one that was decided on.
+func overrides(name string) bool {
+	switch strings.ReplaceAll(name, "_", "-") {
+	case "x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url", "x-original-method":
+		return true
+	}
+	return false
 }
 
 func join(values []string, separator string) string {

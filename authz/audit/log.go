@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,25 +120,26 @@ func (l *Log) Subject(caller authz.Caller) string {
 // After an error the record is cut off again, as far as the disk lets it be. After a
 // failed fsync every later call fails too: the kernel may have dropped what it could
 // not write, and report the next fsync as done. Neither part of the record may be
-// nil. The context does not cut a write short.
-func (l *Log) Record(_ context.Context, record authz.Record) error {
+// nil. What has not been begun when ctx ends is not written: its caller has been
+// refused by then. A write that has begun is not cut short.
+func (l *Log) Record(ctx context.Context, record authz.Record) error {
 	line, err := canonical(describe(record, l.key))
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	decision := record.Decision
 	durable := decision.Allowed || decision.Caller.Kind != authz.Anonymous
-	if err := l.append(append(line, '\n'), durable); err != nil {
+	if err := l.append(ctx, append(line, '\n'), durable); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil
 }
 
-func (l *Log) append(line []byte, durable bool) error {
+func (l *Log) append(ctx context.Context, line []byte, durable bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failed != nil {
-		return l.failed
+	if err := cmp.Or(l.failed, ctx.Err()); err != nil {
+		return err
 	}
 	if n, err := l.file.Write(line); err != nil || n < len(line) {
 		return l.undo(errors.Join(err, shortWrite(n, len(line))))

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -364,5 +365,20 @@ func BenchmarkRecordDurable(b *testing.B) {
 		if err := keep(log, record); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestWhatIsTooLateIsNotWritten holds that a caller who was refused because time ran
+// out does not find an allow in the log.
+func TestWhatIsTooLateIsNotWritten(t *testing.T) {
+	cfg := testConfig(t)
+	log := mustOpen(t, cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := log.Record(ctx, allow()); !errors.Is(err, context.Canceled) {
+		t.Errorf("Record() after the end = %v, want the context's error", err)
+	}
+	if text, err := os.ReadFile(cfg.File); err != nil || len(text) > 0 {
+		t.Errorf("the log holds %q, %v; want nothing", text, err)
 	}
 }

@@ -190,6 +190,9 @@ func (a API) problems(issuers map[string]bool) authz.Problems {
 	if len(a.Audiences) == 0 || slices.Contains(a.Audiences, "") {
 		problems.Add("audiences", "is empty or holds an empty value", "name the aud that the API's tokens have")
 	}
+	if a.Issuers != nil && len(a.Issuers) == 0 {
+		problems.Add("issuers", "is empty", "name those whose tokens are taken, or remove the key to take all that are configured")
+	}
 	for i, issuer := range a.Issuers {
 		if !issuers[issuer] {
 			problems.Add(fmt.Sprintf("issuers[%d]", i), fmt.Sprintf("%q is not among the issuers", issuer), "name one that is configured")

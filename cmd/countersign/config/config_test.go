@@ -77,6 +77,7 @@ func TestDecodeFindsEveryFault(t *testing.T) {
 		{"a list for text", "name: [x]", "name: is a list, not a single value"},
 		{"text for a list", "names: x", "names: is text, not a list"},
 		{"a list for a table", "table: [x]", "table: is a list, not keys and values"},
+		{"a blank", "names:", "names: is left blank"},
 		{"no unit", "wait: 5", `wait: "5" is no duration`},
 		{"a fraction", "count: 1.5", `count: "1.5" is no whole number`},
 		{"text for a boolean", "on: maybe", "on: \"maybe\" is neither true nor false"},

@@ -80,7 +80,8 @@ func (d *decoder) value(key string, node *yaml.Node, into reflect.Value, depth i
 		node = node.Alias
 	}
 	if node.Tag == "!!null" {
-		return // a key without a value is as good as none
+		d.fault(key, node, "is left blank", "give it a value, or remove the key")
+		return
 	}
 	switch into.Kind() {
 	case reflect.Pointer:

@@ -140,6 +140,12 @@ func (s *System) open(log *slog.Logger) error {
 			return s.Config.Locate("", authz.Problems{{Key: "state", What: "cannot be made: " + err.Error(), Fix: "name a folder that can be written to"}})
 		}
 	}
+	for _, folder := range []string{state, filepath.Join(state, "keys")} {
+		if info, err := os.Stat(folder); err != nil || info.Mode().Perm()&0o022 != 0 {
+			return s.Config.Locate("", authz.Problems{{Key: "state", What: folder + " can be written to by others",
+				Fix: "chmod go-w it: who writes there says which keys are an issuer's"}})
+		}
+	}
 	var err error
 	if s.log, err = audit.Open(s.Config.Records()); err != nil {
 		return s.Config.Locate("", s.Config.RecordKeys(problemsOf(err)))
