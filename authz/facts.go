@@ -15,7 +15,7 @@ type (
 	ClientID string
 	// Tenant is the organisation that the caller belongs to, where there are several.
 	Tenant string
-	// ConsentID names a consent record.
+	// ConsentID names a consent record, within its issuer.
 	ConsentID string
 	// ObjectType is the contract's name for a kind of object, such as "account".
 	ObjectType string
@@ -52,7 +52,8 @@ func (k Kind) String() string {
 // Caller is who a verified token says is calling. The zero Caller is anonymous.
 type Caller struct {
 	Kind Kind
-	// Issuer is whose word it is: a subject means nothing without its issuer.
+	// Issuer is whose word it is: a subject, a client and a consent mean nothing
+	// without their issuer.
 	Issuer  string
 	Subject Subject
 	Client  ClientID
@@ -233,7 +234,8 @@ type Ownership struct {
 	Region string
 }
 
-// Consent is what a customer let a client do.
+// Consent is what a customer let a client do. Its ID, Client and Subject are names
+// within the issuer of the token that led to it.
 type Consent struct {
 	ID      ConsentID
 	Status  string

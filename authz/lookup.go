@@ -18,7 +18,7 @@ func (p *Pipeline) lookUp(ctx context.Context, f *Facts) error {
 	asksConsent := len(f.Match.Operation.Consent) > 0 && caller.Consent != ""
 	asksOwners := len(f.Inspection.Objects) > 0 && caller.Kind == Customer
 	if asksConsent {
-		go guard(consent, func() (*Consent, error) { return p.Consents.Consent(ctx, caller.Consent) })
+		go guard(consent, func() (*Consent, error) { return p.Consents.Consent(ctx, caller) })
 	}
 	if asksOwners {
 		objects := distinct(f.Inspection.Objects)

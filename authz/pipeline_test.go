@@ -22,7 +22,7 @@ type fakes struct {
 	inspect     func() (Inspection, error)
 	certificate func() (*Certificate, error)
 	token       func(ctx context.Context) (*Token, error)
-	consent     func(ctx context.Context) (*Consent, error)
+	consent     func(ctx context.Context, caller Caller) (*Consent, error)
 	owned       func(ctx context.Context) (map[Object]Ownership, error)
 	policy      func(ctx context.Context, f *Facts) (Verdict, error)
 	pseudonym   func() string
@@ -52,7 +52,9 @@ func (f *fakes) Read(*Request) (*Certificate, error) { return f.certificate() }
 func (f *fakes) Verify(ctx context.Context, _ API, _ *Request, _ *Certificate, _ time.Time) (*Token, error) {
 	return f.token(ctx)
 }
-func (f *fakes) Consent(ctx context.Context, _ ConsentID) (*Consent, error) { return f.consent(ctx) }
+func (f *fakes) Consent(ctx context.Context, caller Caller) (*Consent, error) {
+	return f.consent(ctx, caller)
+}
 func (f *fakes) Owned(ctx context.Context, _ Caller, _ []Object) (map[Object]Ownership, error) {
 	return f.owned(ctx)
 }
@@ -89,7 +91,7 @@ func allowing() *fakes {
 		},
 		certificate: func() (*Certificate, error) { return nil, nil },
 		token:       func(context.Context) (*Token, error) { return ann, nil },
-		consent:     func(context.Context) (*Consent, error) { return &Consent{ID: "c-1"}, nil },
+		consent:     func(context.Context, Caller) (*Consent, error) { return &Consent{ID: "c-1"}, nil },
 		owned: func(context.Context) (map[Object]Ownership, error) {
 			return map[Object]Ownership{account: {Relation: "owner"}}, nil
 		},
@@ -173,14 +175,14 @@ func TestFailClosed(t *testing.T) {
 		}, want: Internal},
 		{name: "inspection panics", breaks: func(f *fakes) { f.inspect = func() (Inspection, error) { panic("x") } }, want: Internal},
 		{name: "consent store fails", breaks: func(f *fakes) {
-			f.consent = func(context.Context) (*Consent, error) { return nil, errBroken }
+			f.consent = func(context.Context, Caller) (*Consent, error) { return nil, errBroken }
 		}, want: ConsentUnavailable},
-		{name: "consent store panics", breaks: func(f *fakes) { f.consent = func(context.Context) (*Consent, error) { panic("x") } }, want: ConsentUnavailable},
+		{name: "consent store panics", breaks: func(f *fakes) { f.consent = func(context.Context, Caller) (*Consent, error) { panic("x") } }, want: ConsentUnavailable},
 		{name: "consent store hangs", timeout: true, breaks: func(f *fakes) {
-			f.consent = func(ctx context.Context) (*Consent, error) { return nil, hang(ctx) }
+			f.consent = func(ctx context.Context, _ Caller) (*Consent, error) { return nil, hang(ctx) }
 		}, want: DeadlineExceeded},
 		{name: "consent store hangs and does not look at its context", timeout: true, breaks: func(f *fakes) {
-			f.consent = func(context.Context) (*Consent, error) { select {} }
+			f.consent = func(context.Context, Caller) (*Consent, error) { select {} }
 		}, want: DeadlineExceeded},
 		{name: "ownership store fails", breaks: func(f *fakes) {
 			f.owned = func(context.Context) (map[Object]Ownership, error) { return nil, errBroken }
@@ -192,7 +194,7 @@ func TestFailClosed(t *testing.T) {
 			f.owned = func(ctx context.Context) (map[Object]Ownership, error) { return nil, hang(ctx) }
 		}, want: DeadlineExceeded},
 		{name: "both stores panic", breaks: func(f *fakes) {
-			f.consent = func(context.Context) (*Consent, error) { panic("x") }
+			f.consent = func(context.Context, Caller) (*Consent, error) { panic("x") }
 			f.owned = func(context.Context) (map[Object]Ownership, error) { panic("y") }
 		}, want: ConsentUnavailable},
 		{name: "policy denies", breaks: func(f *fakes) {
@@ -488,12 +490,18 @@ func TestLookups(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var consent, owned bool
 			f := allowing()
-			f.consent = func(context.Context) (*Consent, error) { consent = true; return nil, nil }
+			caller := Caller{Kind: test.kind, Issuer: "https://auth.example", Subject: "x", Consent: test.consent}
+			f.consent = func(_ context.Context, of Caller) (*Consent, error) {
+				if consent = true; !gocmp.Equal(caller, of) {
+					t.Errorf("asked for the consent of %v, want %v", of, caller)
+				}
+				return nil, nil
+			}
 			f.owned = func(context.Context) (map[Object]Ownership, error) { owned = true; return nil, nil }
 			f.match = func() (Match, error) { return Match{Operation: &test.op}, nil }
 			f.inspect = func() (Inspection, error) { return Inspection{Objects: test.objects}, nil }
 			f.token = func(context.Context) (*Token, error) {
-				return &Token{Caller: Caller{Kind: test.kind, Subject: "x", Consent: test.consent}}, nil
+				return &Token{Caller: caller}, nil
 			}
 			f.pipeline().Check(t.Context(), getAccount())
 			got := strings.TrimSpace(map[bool]string{true: "consent "}[consent] + map[bool]string{true: "owned"}[owned])

@@ -45,9 +45,10 @@ type Tokens interface {
 
 // Consents looks up consent records.
 type Consents interface {
-	// Consent returns nil where there is no such consent. A store that cannot
-	// answer is an error, never nil.
-	Consent(ctx context.Context, id ConsentID) (*Consent, error)
+	// Consent returns the record of the consent that the caller's token names
+	// (caller.Consent), within the caller's issuer, or nil where there is none. A
+	// store that cannot answer is an error, never nil. The caller is verified.
+	Consent(ctx context.Context, caller Caller) (*Consent, error)
 }
 
 // Owners tells which objects are a caller's.

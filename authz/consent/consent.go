@@ -41,7 +41,8 @@ type Config struct {
 	Engine string `yaml:"engine"`
 	// Database is the SQLite file.
 	Database string `yaml:"database"`
-	// Query is one SELECT, an id in, a record out: see sqlite.New for its columns.
+	// Query is one SELECT, a consent's id and its issuer in, a record out: see
+	// sqlite.New for its parameters and columns.
 	Query string `yaml:"query"`
 }
 
@@ -57,8 +58,10 @@ var _ authz.Consents = (*Consents)(nil)
 // New returns Consents over an engine that stays the caller's to close.
 func New(engine authz.Consents) *Consents { return &Consents{engine: engine} }
 
-// Open opens the engine of a configuration. Its error is authz.Problems, all of them.
-func Open(cfg Config) (*Consents, error) {
+// Open opens the engine of a configuration. If issuers, of how many tokens are taken,
+// is more than one, the query must use :issuer. Open's error is authz.Problems, all of
+// them.
+func Open(cfg Config, issuers int) (*Consents, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -66,7 +69,7 @@ func Open(cfg Config) (*Consents, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := sqlite.New(database, cfg.Query)
+	engine, err := sqlite.New(database, cfg.Query, issuers)
 	if err != nil {
 		// What is wrong with the query matters more than how closing goes.
 		_ = database.Close()
@@ -90,20 +93,21 @@ func (cfg Config) check() error {
 	return problems.Err()
 }
 
-// Consent returns the record of an id, or nil where there is none. An id that no
-// store could hold (empty, over 256 bytes, NUL, invalid UTF-8) names no consent.
-func (c *Consents) Consent(ctx context.Context, id authz.ConsentID) (*authz.Consent, error) {
-	if !storable(id) {
+// Consent returns the record of the consent that the caller's token names, within
+// the caller's issuer, or nil where there is none. An id that no store could hold
+// (empty, over 256 bytes, NUL, invalid UTF-8) names no consent.
+func (c *Consents) Consent(ctx context.Context, caller authz.Caller) (*authz.Consent, error) {
+	if !storable(caller.Consent) {
 		return nil, nil
 	}
-	record, err := c.engine.Consent(ctx, id)
+	record, err := c.engine.Consent(ctx, caller)
 	if err != nil {
 		return nil, fmt.Errorf("consent: %w", err)
 	}
 	if record == nil {
 		return nil, nil
 	}
-	if record.ID != id {
+	if record.ID != caller.Consent {
 		return nil, errAnother
 	}
 	if err := whole(record); err != nil {

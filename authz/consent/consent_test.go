@@ -16,10 +16,15 @@ import (
 )
 
 // fakeEngine is an engine made of a function.
-type fakeEngine func(ctx context.Context, id authz.ConsentID) (*authz.Consent, error)
+type fakeEngine func(ctx context.Context, caller authz.Caller) (*authz.Consent, error)
 
-func (f fakeEngine) Consent(ctx context.Context, id authz.ConsentID) (*authz.Consent, error) {
-	return f(ctx, id)
+func (f fakeEngine) Consent(ctx context.Context, caller authz.Caller) (*authz.Consent, error) {
+	return f(ctx, caller)
+}
+
+// naming is a customer whose token names that consent.
+func naming(id authz.ConsentID) authz.Caller {
+	return authz.Caller{Kind: authz.Customer, Issuer: "https://auth.example", Subject: "ann", Client: "acme", Consent: id}
 }
 
 func good() authz.Consent {
@@ -53,8 +58,8 @@ func TestConsentIsWholeOrAnError(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			record := good()
 			test.change(&record)
-			consents := consent.New(fakeEngine(func(context.Context, authz.ConsentID) (*authz.Consent, error) { return &record, nil }))
-			got, err := consents.Consent(t.Context(), "secret")
+			consents := consent.New(fakeEngine(func(context.Context, authz.Caller) (*authz.Consent, error) { return &record, nil }))
+			got, err := consents.Consent(t.Context(), naming("secret"))
 			if test.fault == "" {
 				if diff := cmp.Diff(&record, got); err != nil || diff != "" {
 					t.Errorf("Consent() error %v (-want +got):\n%s", err, diff)
@@ -73,16 +78,19 @@ func TestConsentIsWholeOrAnError(t *testing.T) {
 
 func TestWhatTheEngineSays(t *testing.T) {
 	broken := errors.New("store is down")
-	consents := consent.New(fakeEngine(func(_ context.Context, id authz.ConsentID) (*authz.Consent, error) {
-		if id == "broken" {
+	consents := consent.New(fakeEngine(func(_ context.Context, caller authz.Caller) (*authz.Consent, error) {
+		if caller.Consent == "broken" {
 			return nil, broken
+		}
+		if diff := cmp.Diff(naming("unknown"), caller); diff != "" {
+			t.Errorf("the engine is asked for (-want +got):\n%s", diff)
 		}
 		return nil, nil
 	}))
-	if got, err := consents.Consent(t.Context(), "broken"); !errors.Is(err, broken) || got != nil || authz.ReasonOf(err) != authz.Internal {
+	if got, err := consents.Consent(t.Context(), naming("broken")); !errors.Is(err, broken) || got != nil || authz.ReasonOf(err) != authz.Internal {
 		t.Errorf("Consent() = %v, %v, want the engine's error, without a reason", got, err)
 	}
-	if got, err := consents.Consent(t.Context(), "unknown"); err != nil || got != nil {
+	if got, err := consents.Consent(t.Context(), naming("unknown")); err != nil || got != nil {
 		t.Errorf("Consent() = %v, %v, want nothing", got, err)
 	}
 	if err := consents.Close(); err != nil {
@@ -91,7 +99,7 @@ func TestWhatTheEngineSays(t *testing.T) {
 }
 
 func TestIDsThatNoStoreCouldHoldAreNotAskedFor(t *testing.T) {
-	consents := consent.New(fakeEngine(func(context.Context, authz.ConsentID) (*authz.Consent, error) {
+	consents := consent.New(fakeEngine(func(context.Context, authz.Caller) (*authz.Consent, error) {
 		return nil, errors.New("asked")
 	}))
 	for _, test := range []struct {
@@ -106,7 +114,7 @@ func TestIDsThatNoStoreCouldHoldAreNotAskedFor(t *testing.T) {
 		{"invalid UTF-8", "a\xff", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := consents.Consent(t.Context(), test.id)
+			got, err := consents.Consent(t.Context(), naming(test.id))
 			if got != nil || (err != nil) != test.asked {
 				t.Errorf("Consent() = %v, %v, want the store asked: %t", got, err, test.asked)
 			}
@@ -131,22 +139,22 @@ func bankFile(t *testing.T) string {
 }
 
 func TestOpen(t *testing.T) {
-	consents, err := consent.Open(consent.Config{Engine: "sqlite", Database: bankFile(t), Query: query})
+	consents, err := consent.Open(consent.Config{Engine: "sqlite", Database: bankFile(t), Query: query}, 1)
 	if err != nil {
 		t.Fatalf("Open() = %v", err)
 	}
 	want := &authz.Consent{ID: "c1", Status: "AUTH", Client: "acme", Subject: "ann", OpenEnded: true, Permissions: []string{}, Objects: []authz.Object{}}
-	got, err := consents.Consent(t.Context(), "c1")
+	got, err := consents.Consent(t.Context(), naming("c1"))
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("Consent() error %v (-want +got):\n%s", err, diff)
 	}
-	if got, err := consents.Consent(t.Context(), "c2"); err == nil || got != nil {
+	if got, err := consents.Consent(t.Context(), naming("c2")); err == nil || got != nil {
 		t.Errorf("Consent() without a subject = %v, %v, want an error", got, err)
 	}
 	if err := consents.Close(); err != nil {
 		t.Errorf("Close() = %v", err)
 	}
-	if got, err := consents.Consent(t.Context(), "c1"); err == nil {
+	if got, err := consents.Consent(t.Context(), naming("c1")); err == nil {
 		t.Errorf("after Close: Consent() = %v, want an error", got)
 	}
 }
@@ -154,18 +162,20 @@ func TestOpen(t *testing.T) {
 func TestOpenTellsAllProblems(t *testing.T) {
 	file, absent := bankFile(t), filepath.Join(t.TempDir(), "absent.db")
 	for _, test := range []struct {
-		name string
-		cfg  consent.Config
-		keys []string
+		name    string
+		cfg     consent.Config
+		issuers int
+		keys    []string
 	}{
-		{"nothing", consent.Config{}, []string{"engine", "database", "query"}},
-		{"another engine", consent.Config{Engine: "oracle", Database: file, Query: query}, []string{"engine"}},
-		{"no query", consent.Config{Engine: "sqlite", Database: file}, []string{"query"}},
-		{"a file that is not there", consent.Config{Engine: "sqlite", Database: absent, Query: query}, []string{"database"}},
-		{"columns and parameter missing", consent.Config{Engine: "sqlite", Database: file, Query: "select id, subject from consents"}, []string{"query", "query", "query", "query"}},
+		{"nothing", consent.Config{}, 1, []string{"engine", "database", "query"}},
+		{"another engine", consent.Config{Engine: "oracle", Database: file, Query: query}, 1, []string{"engine"}},
+		{"no query", consent.Config{Engine: "sqlite", Database: file}, 1, []string{"query"}},
+		{"a file that is not there", consent.Config{Engine: "sqlite", Database: absent, Query: query}, 1, []string{"database"}},
+		{"columns and parameter missing", consent.Config{Engine: "sqlite", Database: file, Query: "select id, subject from consents"}, 1, []string{"query", "query", "query", "query"}},
+		{"several issuers, not told apart", consent.Config{Engine: "sqlite", Database: file, Query: query}, 2, []string{"query"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := consent.Open(test.cfg)
+			_, err := consent.Open(test.cfg, test.issuers)
 			var problems authz.Problems
 			if !errors.As(err, &problems) {
 				t.Fatalf("Open() = %v, want authz.Problems", err)

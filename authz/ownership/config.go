@@ -26,11 +26,12 @@ type TypeConfig struct {
 	Query string `yaml:"query"`
 }
 
-// Open opens the engines of a configuration. Its error is authz.Problems, all of
-// them, and nothing is left open.
-func Open(cfg Config) (*Owners, error) {
+// Open opens the engines of a configuration. If issuers, of how many tokens are taken,
+// is more than one, every query must use :issuer. Open's error is authz.Problems, all
+// of them, and nothing is left open.
+func Open(cfg Config, issuers int) (*Owners, error) {
 	var problems authz.Problems
-	o := opening{engines: make(map[authz.ObjectType]Engine), databases: make(map[string]*store.Database)}
+	o := opening{issuers: issuers, engines: make(map[authz.ObjectType]Engine), databases: make(map[string]*store.Database)}
 	for _, objectType := range slices.Sorted(maps.Keys(cfg)) {
 		engine, err := o.open(cfg[objectType])
 		if err != nil {
@@ -53,6 +54,7 @@ func Open(cfg Config) (*Owners, error) {
 
 // opening is what has been opened so far: one handle for each file.
 type opening struct {
+	issuers   int
 	engines   map[authz.ObjectType]Engine
 	databases map[string]*store.Database
 }
@@ -72,7 +74,7 @@ func (o *opening) open(cfg TypeConfig) (Engine, error) {
 		}
 		o.databases[file] = database
 	}
-	engine, err := sqlite.New(database, cfg.Query)
+	engine, err := sqlite.New(database, cfg.Query, o.issuers)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func TestOpen(t *testing.T) {
 	owners, err := ownership.Open(ownership.Config{
 		"account": {Engine: "sqlite", Database: file, Query: accountQuery},
 		"card":    {Engine: "sqlite", Database: file, Query: accountQuery + " and 1 = 0"},
-	})
+	}, 1)
 	if err != nil {
 		t.Fatalf("Open() = %v", err)
 	}
@@ -62,7 +62,7 @@ func TestOpenTellsAllProblems(t *testing.T) {
 		"loan":    {Engine: "sqlite", Database: absent, Query: accountQuery},
 		"policy":  {Engine: "sqlite", Database: file},
 		"share":   {Engine: "sqlite", Database: file, Query: "select id from accounts"},
-	})
+	}, 1)
 	var problems authz.Problems
 	if !errors.As(err, &problems) {
 		t.Fatalf("Open() = %v, want authz.Problems", err)
@@ -83,8 +83,25 @@ func TestOpenTellsAllProblems(t *testing.T) {
 	}
 }
 
+func TestSeveralIssuersAreToldApart(t *testing.T) {
+	cfg := ownership.Config{"account": {Engine: "sqlite", Database: bankFile(t), Query: accountQuery}}
+	_, err := ownership.Open(cfg, 2)
+	var problems authz.Problems
+	if !errors.As(err, &problems) || len(problems) != 1 || problems[0].Key != "account.query" || problems[0].What != "does not use :issuer" {
+		t.Errorf("Open() = %v, want one problem of account.query", err)
+	}
+	cfg["account"] = ownership.TypeConfig{Engine: "sqlite", Database: bankFile(t), Query: accountQuery + " and :issuer = 'https://login.bank.example'"}
+	owners, err := ownership.Open(cfg, 2)
+	if err != nil {
+		t.Fatalf("Open() = %v", err)
+	}
+	if err := owners.Close(); err != nil {
+		t.Errorf("Close() = %v", err)
+	}
+}
+
 func TestOpenOfNothingHasNoTypes(t *testing.T) {
-	owners, err := ownership.Open(nil)
+	owners, err := ownership.Open(nil, 1)
 	if err != nil || len(owners.Types()) != 0 {
 		t.Fatalf("Open(nil) = %v, %v, want no types", owners.Types(), err)
 	}

@@ -41,6 +41,18 @@ type Column struct {
 	Else string
 }
 
+// Requiring is the form in which a query must use the parameter of that name; missing
+// says what to do about one that does not.
+func (f Form) Requiring(name, missing string) Form {
+	f.Parameters = slices.Clone(f.Parameters)
+	for i := range f.Parameters {
+		if f.Parameters[i].Name == name {
+			f.Parameters[i].Missing = missing
+		}
+	}
+	return f
+}
+
 // trial are the arguments of nobody asking about nothing, but for one parameter
 // that is left out; "" leaves out none.
 func (f Form) trial(without string) []any {

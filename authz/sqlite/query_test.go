@@ -92,6 +92,20 @@ func TestPrepareOfOneParameter(t *testing.T) {
 	}
 }
 
+func TestRequiring(t *testing.T) {
+	database := openFile(t, oneTable(t, "create table t (id text, owner text, note text)"))
+	placed := form.Requiring("place", "compare the place")
+	_, err := database.Prepare("select id from t"+keyed, placed)
+	wantProblem(t, err, "query", "query: does not use :place; compare the place")
+	_, err = database.Prepare("select id from t"+keyed+" -- :place", placed)
+	wantProblem(t, err, "query", "does not use :place")
+	for query, form := range map[string]sqlite.Form{"select id from t" + keyed + " and note = :place": placed, "select id from t" + keyed: form} {
+		if _, err := database.Prepare(query, form); err != nil {
+			t.Errorf("Prepare(%q) = %v", query, err)
+		}
+	}
+}
+
 func TestPrepareTakes(t *testing.T) {
 	database := openFile(t, oneTable(t, "create table t (id text, owner text, note text)"))
 	for _, test := range []struct{ name, query string }{

@@ -84,13 +84,13 @@ func Consents(next authz.Consents, tracer trace.Tracer) authz.Consents {
 }
 
 // Consent answers what the wrapped Consents answers.
-func (c *consents) Consent(ctx context.Context, id authz.ConsentID) (*authz.Consent, error) {
+func (c *consents) Consent(ctx context.Context, caller authz.Caller) (*authz.Consent, error) {
 	if !recording(ctx) {
-		return c.next.Consent(ctx, id)
+		return c.next.Consent(ctx, caller)
 	}
 	ctx, span := c.tracer.Start(ctx, "countersign.consent", trace.WithSpanKind(trace.SpanKindClient))
 	defer end(span)
-	consent, err := c.next.Consent(ctx, id)
+	consent, err := c.next.Consent(ctx, caller)
 	if err != nil {
 		span.SetStatus(codes.Error, unavailable)
 	} else {

@@ -69,8 +69,8 @@ func (f *fakeStep) Owned(_ context.Context, caller authz.Caller, objects []authz
 	return f.owned, f.err
 }
 
-func (f *fakeStep) Consent(_ context.Context, id authz.ConsentID) (*authz.Consent, error) {
-	f.answer(id)
+func (f *fakeStep) Consent(_ context.Context, caller authz.Caller) (*authz.Consent, error) {
+	f.answer(caller)
 	return f.consent, f.err
 }
 
@@ -105,8 +105,8 @@ var steps = map[string]func(context.Context, *fakeStep, trace.Tracer) (asked []a
 		return []any{someCaller, someObjects}, owned, err
 	},
 	"countersign.consent": func(ctx context.Context, f *fakeStep, tracer trace.Tracer) ([]any, any, error) {
-		consent, err := Consents(f, tracer).Consent(ctx, "zz-consent")
-		return []any{authz.ConsentID("zz-consent")}, consent, err
+		consent, err := Consents(f, tracer).Consent(ctx, someCaller)
+		return []any{someCaller}, consent, err
 	},
 	"countersign.token": func(ctx context.Context, f *fakeStep, tracer trace.Tracer) ([]any, any, error) {
 		token, err := Tokens(f, tracer).Verify(ctx, "accounts", someRequest, someCertificate, someTime)

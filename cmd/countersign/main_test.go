@@ -55,8 +55,8 @@ func exits(script *testscript.TestScript, _ bool, args []string) {
 
 // schema is of the database that testdata/base/countersign.yaml asks.
 const schema = `
-	create table accounts (id text, owner text);
-	create table consents (id text, status text, client text, subject text, permissions text, objects text, expires_at text);`
+	create table accounts (id text, owner text, issuer text);
+	create table consents (id text, issuer text, status text, client text, subject text, permissions text, objects text, expires_at text);`
 
 func furnish(env *testscript.Env) error {
 	if err := copyNew(env.WorkDir, os.DirFS("testdata/base")); err != nil {

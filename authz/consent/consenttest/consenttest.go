@@ -17,16 +17,17 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// Open makes a store that holds the records and opens an engine over it. The
-// engine closes with the test. breakStore makes the store unable to answer, for
+// Open makes a store that holds the records and opens an engine over it, which looks
+// for a consent within its issuer. The engine closes with the test. breakStore makes the store unable to answer, for
 // good.
-type Open func(t *testing.T, records []authz.Consent) (engine authz.Consents, breakStore func())
+type Open func(t *testing.T, records []Record) (engine authz.Consents, breakStore func())
 
 // Run tests an engine.
 func Run(t *testing.T, open Open) {
 	engine, _ := open(t, records())
 	consents := consent.New(engine)
 	t.Run("there", func(t *testing.T) { there(t, consents) })
+	t.Run("another issuer's", func(t *testing.T) { anothers(t, consents) })
 	t.Run("not there", func(t *testing.T) { notThere(t, consents) })
 	t.Run("side by side", func(t *testing.T) { sideBySide(t, consents) })
 	t.Run("time is up", func(t *testing.T) { timeIsUp(t, consents) })
@@ -38,12 +39,23 @@ func Run(t *testing.T, open Open) {
 func there(t *testing.T, consents *consent.Consents) {
 	for _, test := range standing() {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := consents.Consent(t.Context(), test.record.ID)
+			got, err := consents.Consent(t.Context(), of(test.record.Issuer, test.record.ID))
 			if err != nil {
 				t.Fatalf("Consent() = %v, want no error", err)
 			}
-			if diff := cmp.Diff(&test.record, got, cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(&test.record.Consent, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("Consent() (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// anothers holds that a consent id means nothing without its issuer.
+func anothers(t *testing.T, consents *consent.Consents) {
+	for _, test := range outside() {
+		t.Run(test.name, func(t *testing.T) {
+			if got, err := consents.Consent(t.Context(), test.caller); err != nil || got != nil {
+				t.Errorf("Consent() finds a record: %t, %v, want none and no error", got != nil, err)
 			}
 		})
 	}
@@ -52,7 +64,7 @@ func there(t *testing.T, consents *consent.Consents) {
 func notThere(t *testing.T, consents *consent.Consents) {
 	for _, test := range nearly() {
 		t.Run(test.name, func(t *testing.T) {
-			if got, err := consents.Consent(t.Context(), test.id); err != nil || got != nil {
+			if got, err := consents.Consent(t.Context(), naming(test.id)); err != nil || got != nil {
 				t.Errorf("Consent() finds a record: %t, %v, want none and no error", got != nil, err)
 			}
 		})
@@ -66,8 +78,8 @@ func sideBySide(t *testing.T, consents *consent.Consents) {
 		for _, test := range standing() {
 			asking.Go(func() {
 				for range 5 {
-					got, err := consents.Consent(t.Context(), test.record.ID)
-					if err != nil || !cmp.Equal(&test.record, got, cmpopts.EquateEmpty()) {
+					got, err := consents.Consent(t.Context(), of(test.record.Issuer, test.record.ID))
+					if err != nil || !cmp.Equal(&test.record.Consent, got, cmpopts.EquateEmpty()) {
 						t.Errorf("%s: Consent() is not the record: %v", test.name, err)
 					}
 				}
@@ -80,7 +92,7 @@ func sideBySide(t *testing.T, consents *consent.Consents) {
 func timeIsUp(t *testing.T, consents *consent.Consents) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	got, err := consents.Consent(ctx, plain)
+	got, err := consents.Consent(ctx, naming(plain))
 	if !errors.Is(err, context.Canceled) || got != nil {
 		t.Errorf("Consent() finds a record: %t, %v, want context.Canceled", got != nil, err)
 	}
@@ -90,12 +102,12 @@ func timeIsUp(t *testing.T, consents *consent.Consents) {
 func brokenStore(t *testing.T, open Open) {
 	engine, breakStore := open(t, records())
 	consents := consent.New(engine)
-	if got, err := consents.Consent(t.Context(), plain); err != nil || got == nil {
+	if got, err := consents.Consent(t.Context(), naming(plain)); err != nil || got == nil {
 		t.Fatalf("before it breaks: Consent() finds a record: %t, %v, want one", got != nil, err)
 	}
 	breakStore()
 	for _, id := range []authz.ConsentID{plain, "unknown"} {
-		if got, err := consents.Consent(t.Context(), id); err == nil || got != nil {
+		if got, err := consents.Consent(t.Context(), naming(id)); err == nil || got != nil {
 			t.Errorf("Consent() finds a record: %t, %v, want an error", got != nil, err)
 		}
 	}

@@ -8,14 +8,33 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
+// Record is what the store knows of one consent. Its id means nothing without its
+// issuer: another issuer's may have the same.
+type Record struct {
+	Issuer string
+	authz.Consent
+}
+
 const (
+	bank      = "https://login.bank.example"
+	elsewhere = "https://login.elsewhere.example"
+
 	plain authz.ConsentID = "urn-bank-intent-88379"
 	other authz.ConsentID = "Zgoda-ó-同意-🏦"
+	// foreign is the id of a consent of elsewhere's alone.
+	foreign authz.ConsentID = "urn-elsewhere-intent-1"
 )
+
+// naming is a customer whose token, the bank's, names that consent.
+func naming(id authz.ConsentID) authz.Caller { return of(bank, id) }
+
+func of(issuer string, id authz.ConsentID) authz.Caller {
+	return authz.Caller{Kind: authz.Customer, Issuer: issuer, Subject: "ann", Client: "acme", Consent: id}
+}
 
 type named struct {
 	name   string
-	record authz.Consent
+	record Record
 }
 
 // statuses are those of the standards: UK Open Banking 3.1 and 4.0, Berlin Group,
@@ -31,14 +50,14 @@ var statuses = []string{
 // standing are the records that Run's store holds.
 func standing() []named {
 	next := time.Date(2027, 2, 28, 23, 59, 59, 0, time.UTC)
-	base := func(id authz.ConsentID) authz.Consent {
-		return authz.Consent{
+	base := func(id authz.ConsentID) Record {
+		return Record{bank, authz.Consent{
 			ID: id, Status: "AUTH", Client: "acme", Subject: "ann", ExpiresAt: next,
 			Permissions: []string{"ReadAccountsBasic", "ReadBalances"},
 			Objects:     []authz.Object{{Type: "account", ID: "22289"}},
-		}
+		}}
 	}
-	of := func(name string, id authz.ConsentID, change func(*authz.Consent)) named {
+	with := func(name string, id authz.ConsentID, change func(*Record)) named {
 		record := base(id)
 		change(&record)
 		return named{name, record}
@@ -49,33 +68,58 @@ func standing() []named {
 		{"an id in quotes of SQL", base("' or 1=1 --")},
 		{"an id of 256 bytes", base(authz.ConsentID(strings.Repeat("c", 256)))},
 		{"an id of digits", base("000123")},
-		of("open ended", "open", func(c *authz.Consent) { c.ExpiresAt, c.OpenEnded = time.Time{}, true }),
-		of("expired long ago", "past", func(c *authz.Consent) { c.ExpiresAt = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) }),
-		of("until the end of time", "future", func(c *authz.Consent) { c.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }),
-		of("no permissions", "idle", func(c *authz.Consent) { c.Permissions = nil }),
-		of("no objects", "empty", func(c *authz.Consent) { c.Objects = nil }),
-		of("many objects", "many", func(c *authz.Consent) {
+		with("the same id of another issuer", plain, func(r *Record) { r.Issuer, r.Permissions = elsewhere, []string{"ReadStatementsDetail"} }),
+		with("an id of another issuer alone", foreign, func(r *Record) { r.Issuer = elsewhere }),
+		with("open ended", "open", func(r *Record) { r.ExpiresAt, r.OpenEnded = time.Time{}, true }),
+		with("expired long ago", "past", func(r *Record) { r.ExpiresAt = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) }),
+		with("until the end of time", "future", func(r *Record) { r.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }),
+		with("no permissions", "idle", func(r *Record) { r.Permissions = nil }),
+		with("no objects", "empty", func(r *Record) { r.Objects = nil }),
+		with("many objects", "many", func(r *Record) {
 			for i := range 200 {
-				c.Objects = append(c.Objects, authz.Object{Type: "card", ID: authz.ObjectID(fmt.Sprint(i))})
+				r.Objects = append(r.Objects, authz.Object{Type: "card", ID: authz.ObjectID(fmt.Sprint(i))})
 			}
 		}),
-		of("values in quotes", "quoted", func(c *authz.Consent) {
-			c.Client, c.Subject, c.Permissions = `a"b\c`, "ann'; --", []string{`"Read"`, "<all>&"}
-			c.Objects = []authz.Object{{Type: "account", ID: `"]},{`}, {Type: "account", ID: "账户"}}
+		with("values in quotes", "quoted", func(r *Record) {
+			r.Client, r.Subject, r.Permissions = `a"b\c`, "ann'; --", []string{`"Read"`, "<all>&"}
+			r.Objects = []authz.Object{{Type: "account", ID: `"]},{`}, {Type: "account", ID: "账户"}}
 		}),
 	}
 	for i, status := range statuses {
-		list = append(list, of("status "+status, authz.ConsentID(fmt.Sprintf("status-%d", i)), func(c *authz.Consent) { c.Status = status }))
+		list = append(list, with("status "+status, authz.ConsentID(fmt.Sprintf("status-%d", i)), func(r *Record) { r.Status = status }))
 	}
 	return list
 }
 
-func records() []authz.Consent {
-	var list []authz.Consent
+func records() []Record {
+	var list []Record
 	for _, test := range standing() {
 		list = append(list, test.record)
 	}
 	return list
+}
+
+type question struct {
+	name   string
+	caller authz.Caller
+}
+
+// outside are callers who name a consent that is there, of an issuer that is not theirs.
+func outside() []question {
+	return []question{
+		{"the bank's consent, to another issuer", of(elsewhere, other)},
+		{"another issuer's consent, to the bank", of(bank, foreign)},
+		{"an issuer that has none", of("https://login.third.example", plain)},
+		{"an issuer that is not known", of("", plain)},
+		{"an issuer in upper case", of(strings.ToUpper(bank), plain)},
+		{"an issuer with a slash after", of(bank+"/", plain)},
+		{"an issuer with a space after", of(bank+" ", plain)},
+		{"an issuer with NUL after", of(bank+"\x00", plain)},
+		{"LIKE wildcard for an issuer", of("%", plain)},
+		{"tautology for an issuer", of("x' or '1'='1", plain)},
+		{"NULL for an issuer", of("null", plain)},
+		{"nobody", authz.Caller{}},
+	}
 }
 
 type namedID struct {

@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	consentTable = "create table consents (id text primary key, status text, client text, subject text, permissions text, objects text, expires_at)"
-	consentQuery = "select id, status, client, subject, permissions, objects, expires_at from consents where id = :id"
+	consentTable = "create table consents (issuer text, id text, status text, client text, subject text, permissions text, objects text, expires_at, primary key (issuer, id))"
+	consentQuery = "select id, status, client, subject, permissions, objects, expires_at from consents where id = :id and issuer = :issuer"
 )
 
 func TestConformance(t *testing.T) {
 	t.Run("expiry in text, closed", func(t *testing.T) {
-		consenttest.Run(t, func(t *testing.T, records []authz.Consent) (authz.Consents, func()) {
+		consenttest.Run(t, func(t *testing.T, records []consenttest.Record) (authz.Consents, func()) {
 			database, engine := openFile(t, bank(t, records, func(at time.Time) any { return at.Format(time.RFC3339) }), consentQuery)
 			return engine, func() { database.Close() }
 		})
 	})
 	t.Run("expiry in seconds, table dropped", func(t *testing.T) {
-		consenttest.Run(t, func(t *testing.T, records []authz.Consent) (authz.Consents, func()) {
+		consenttest.Run(t, func(t *testing.T, records []consenttest.Record) (authz.Consents, func()) {
 			file := bank(t, records, func(at time.Time) any { return at.Unix() })
 			return open(t, file, consentQuery), func() { execute(t, file, "drop table consents") }
 		})
@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 }
 
 // bank makes a file that holds the records, expiry written as expires does.
-func bank(t *testing.T, records []authz.Consent, expires func(time.Time) any) string {
+func bank(t *testing.T, records []consenttest.Record, expires func(time.Time) any) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bank.db")
 	execute(t, file, consentTable)
@@ -48,7 +48,7 @@ func bank(t *testing.T, records []authz.Consent, expires func(time.Time) any) st
 		if !record.OpenEnded {
 			expiresAt = expires(record.ExpiresAt)
 		}
-		if _, err := db.Exec("insert into consents values (?, ?, ?, ?, ?, ?, ?)", record.ID, record.Status, record.Client, record.Subject,
+		if _, err := db.Exec("insert into consents values (?, ?, ?, ?, ?, ?, ?, ?)", record.Issuer, record.ID, record.Status, record.Client, record.Subject,
 			text(t, record.Permissions), text(t, objects), expiresAt); err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func openFile(t *testing.T, file, query string) (*store.Database, *sqlite.Engine
 		t.Fatalf("Open() = %v", err)
 	}
 	t.Cleanup(func() { database.Close() })
-	engine, err := sqlite.New(database, query)
+	engine, err := sqlite.New(database, query, 1)
 	if err != nil {
 		t.Fatalf("New() = %v", err)
 	}

@@ -21,6 +21,7 @@ var errTwo = errors.New("sqlite: the query returns more than one row for one id"
 var form = store.Form{
 	Parameters: []store.Parameter{
 		{Name: "id", Trial: "", Missing: `ask for one consent: "… where id = :id"`},
+		{Name: "issuer"},
 	},
 	Columns: []store.Column{
 		{Name: "id", Missing: `name it: "… as id"`},
@@ -42,8 +43,13 @@ var _ authz.Consents = (*Engine)(nil)
 // New prepares a query on a database, which stays the caller's to close. The query
 // is one SELECT (or WITH … SELECT). New's error is authz.Problems of the key "query".
 //
-// The query's one parameter is :id, and it must be used. Columns, by name, in any
-// order:
+// Parameters, by name:
+//
+//	:id      the consent's id; must be used
+//	:issuer  whose consent it is, NULL where that is not known; must be used if
+//	         issuers, of how many tokens are taken, is more than one
+//
+// Columns, by name, in any order:
 //
 //	id, client, subject  text or integer; must be there, never NULL
 //	status               text; must be there, never NULL
@@ -53,18 +59,23 @@ var _ authz.Consents = (*Engine)(nil)
 //	objects              a JSON array of {"type": "account", "id": "22289"}
 //
 // Where permissions or objects are NULL or no column, the consent has none.
-func New(database *store.Database, query string) (*Engine, error) {
-	record, err := database.Prepare(query, form)
+func New(database *store.Database, query string, issuers int) (*Engine, error) {
+	asked := form
+	if issuers > 1 {
+		asked = form.Requiring("issuer", "there are several issuers: compare the consent's with :issuer, or one issuer's tokens pass on what another's allow")
+	}
+	record, err := database.Prepare(query, asked)
 	if err != nil {
 		return nil, err
 	}
 	return &Engine{record: record}, nil
 }
 
-// Consent returns the record of an id, or nil where the query returns no row.
-func (e *Engine) Consent(ctx context.Context, id authz.ConsentID) (*authz.Consent, error) {
+// Consent returns the record that the caller's token names, or nil where the query
+// returns no row.
+func (e *Engine) Consent(ctx context.Context, caller authz.Caller) (*authz.Consent, error) {
 	var found *authz.Consent
-	for row, err := range e.record.Rows(ctx, sql.Named("id", string(id))) {
+	for row, err := range e.record.Rows(ctx, arguments(caller)...) {
 		if err != nil {
 			return nil, err
 		}
@@ -76,4 +87,11 @@ func (e *Engine) Consent(ctx context.Context, id authz.ConsentID) (*authz.Consen
 		}
 	}
 	return found, nil
+}
+
+// arguments are all that a query may use. An issuer that is not known is NULL, which
+// equals nothing, not even another unknown.
+func arguments(caller authz.Caller) []any {
+	issuer := sql.NullString{String: caller.Issuer, Valid: caller.Issuer != ""}
+	return []any{sql.Named("id", string(caller.Consent)), sql.Named("issuer", issuer)}
 }

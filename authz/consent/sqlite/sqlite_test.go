@@ -16,6 +16,15 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
+const issuer = "https://auth.example"
+
+// c1 is whose token, the issuer's, names the consent c1.
+var c1 = of(issuer, "c1")
+
+func of(issuer string, id authz.ConsentID) authz.Caller {
+	return authz.Caller{Kind: authz.Customer, Issuer: issuer, Subject: "ann", Client: "acme", Consent: id}
+}
+
 // oneFile makes a file by statements.
 func oneFile(t *testing.T, statements string) string {
 	t.Helper()
@@ -66,7 +75,7 @@ func TestNewRefuses(t *testing.T) {
 		{"a parameter without a name", all + " where id = ?", "question mark"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := sqlite.New(database, test.query)
+			_, err := sqlite.New(database, test.query, 1)
 			wantProblem(t, err, "query", test.what)
 		})
 	}
@@ -137,7 +146,7 @@ func TestRows(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			file := oneFile(t, `create table consents (id text, dated datetime, undated datetime);
 				insert into consents values ('c1', '2026-11-21T10:00:00Z', '2026-11-21 10:00:00')`)
-			got, err := open(t, file, "select "+instead(test.columns)+" from consents where consents.id = :id").Consent(t.Context(), "c1")
+			got, err := open(t, file, "select "+instead(test.columns)+" from consents where consents.id = :id").Consent(t.Context(), c1)
 			if test.fault == "" {
 				if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
 					t.Errorf("Consent() error %v (-want +got):\n%s", err, diff)
@@ -174,12 +183,55 @@ func wantFault(t *testing.T, got *authz.Consent, err error, text string) {
 	}
 }
 
+func TestSeveralIssuers(t *testing.T) {
+	file := oneFile(t, consentTable+`; insert into consents values
+		('https://auth.example', 'c1', 'AUTH', 'acme', 'ann', null, null, null),
+		('https://other.example', 'c1', 'CANC', 'acme', 'ann', null, null, null)`)
+	database, err := store.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer database.Close()
+	for _, query := range []string{
+		strings.Replace(consentQuery, " and issuer = :issuer", "", 1),
+		strings.Replace(consentQuery, " and issuer = :issuer", " -- :issuer", 1),
+		strings.Replace(consentQuery, ":issuer", "':issuer'", 1),
+	} {
+		_, err := sqlite.New(database, query, 2)
+		wantProblem(t, err, "query", "does not use :issuer")
+	}
+	engine, err := sqlite.New(database, consentQuery, 2)
+	if err != nil {
+		t.Fatalf("New() = %v", err)
+	}
+	for iss, status := range map[string]string{issuer: "AUTH", "https://other.example": "CANC"} {
+		if got, err := engine.Consent(t.Context(), of(iss, "c1")); err != nil || got == nil || got.Status != status {
+			t.Errorf("of %s: Consent() = %v, %v, want status %s", iss, got, err, status)
+		}
+	}
+}
+
+func TestOneIssuerNeedNotBeCompared(t *testing.T) {
+	file := oneFile(t, "create table consents (id text); insert into consents values ('c1')")
+	if got, err := open(t, file, "select "+instead("")+" from consents where id = :id").Consent(t.Context(), c1); err != nil || got == nil {
+		t.Errorf("Consent() = %v, %v, want the record", got, err)
+	}
+}
+
+func TestAnUnknownIssuerEqualsNothing(t *testing.T) {
+	file := oneFile(t, consentTable+`; insert into consents values
+		('', 'c1', 'AUTH', 'acme', 'ann', null, null, null), (null, 'c1', 'AUTH', 'acme', 'ann', null, null, null)`)
+	if got, err := open(t, file, consentQuery).Consent(t.Context(), of("", "c1")); err != nil || got != nil {
+		t.Errorf("Consent() = %v, %v, want nothing", got, err)
+	}
+}
+
 func TestTwoRowsAreAnError(t *testing.T) {
 	file := oneFile(t, "create table consents (id text); insert into consents values ('c1'), ('c1'), ('c2')")
 	engine := open(t, file, "select "+instead("")+" from consents where id = :id")
-	got, err := engine.Consent(t.Context(), "c1")
+	got, err := engine.Consent(t.Context(), c1)
 	wantFault(t, got, err, "more than one row")
-	if got, err := engine.Consent(t.Context(), "c2"); err != nil || got == nil {
+	if got, err := engine.Consent(t.Context(), of(issuer, "c2")); err != nil || got == nil {
 		t.Errorf("Consent() = %v, %v, want the one row", got, err)
 	}
 }
@@ -187,7 +239,7 @@ func TestTwoRowsAreAnError(t *testing.T) {
 func TestARowThatFailsBehindAGoodOne(t *testing.T) {
 	file := oneFile(t, "create table consents (id text, state text); insert into consents values ('c1', '1'), ('c1', 'no JSON')")
 	engine := open(t, file, "select "+strings.Replace(instead(""), "'AUTH'", "json(state)", 1)+" from consents where id = :id")
-	got, err := engine.Consent(t.Context(), "c1")
+	got, err := engine.Consent(t.Context(), c1)
 	wantFault(t, got, err, "result code 1")
 }
 
@@ -196,7 +248,7 @@ func TestConsentEndsWithItsTime(t *testing.T) {
 	engine := open(t, file, "with recursive n(i) as (select 1 union all select i + 1 from n) select "+instead("")+" from consents join n where id = :id")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	got, err := engine.Consent(ctx, "c1")
+	got, err := engine.Consent(ctx, c1)
 	if !errors.Is(err, context.DeadlineExceeded) || got != nil {
 		t.Errorf("Consent() finds a record: %t, %v, want context.DeadlineExceeded", got != nil, err)
 	}
@@ -205,16 +257,16 @@ func TestConsentEndsWithItsTime(t *testing.T) {
 func TestARevocationIsSeenAtOnce(t *testing.T) {
 	for _, mode := range []string{"delete", "wal"} {
 		t.Run("journal mode "+mode, func(t *testing.T) {
-			file := oneFile(t, "pragma journal_mode = "+mode+"; "+consentTable+"; insert into consents values ('c1', 'AUTH', 'acme', 'ann', null, null, null)")
+			file := oneFile(t, "pragma journal_mode = "+mode+"; "+consentTable+"; insert into consents values ('https://auth.example', 'c1', 'AUTH', 'acme', 'ann', null, null, null)")
 			engine := open(t, file, consentQuery)
 			for _, status := range []string{"AUTH", "CANC"} {
 				execute(t, file, "update consents set status = '"+status+"'")
-				if got, err := engine.Consent(t.Context(), "c1"); err != nil || got.Status != status {
+				if got, err := engine.Consent(t.Context(), c1); err != nil || got.Status != status {
 					t.Errorf("Consent() = %v, %v, want status %s", got, err, status)
 				}
 			}
 			execute(t, file, "delete from consents")
-			if got, err := engine.Consent(t.Context(), "c1"); err != nil || got != nil {
+			if got, err := engine.Consent(t.Context(), c1); err != nil || got != nil {
 				t.Errorf("Consent() = %v, %v, want nothing", got, err)
 			}
 		})
@@ -228,7 +280,7 @@ func FuzzConsent(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { db.Close() })
-	if _, err := db.Exec(consentTable + "; insert into consents values ('c1', 'AUTH', 'acme', 'ann', null, null, null)"); err != nil {
+	if _, err := db.Exec(consentTable + "; insert into consents values ('https://auth.example', 'c1', 'AUTH', 'acme', 'ann', null, null, null)"); err != nil {
 		f.Fatal(err)
 	}
 	database, err := store.Open(file)
@@ -236,7 +288,7 @@ func FuzzConsent(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { database.Close() })
-	engine, err := sqlite.New(database, consentQuery)
+	engine, err := sqlite.New(database, consentQuery, 1)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -244,7 +296,7 @@ func FuzzConsent(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		got, err := engine.Consent(t.Context(), authz.ConsentID(id))
+		got, err := engine.Consent(t.Context(), of(issuer, authz.ConsentID(id)))
 		if err != nil {
 			t.Fatalf("Consent() = %v: a request made the store fail", err)
 		}

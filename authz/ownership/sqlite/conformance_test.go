@@ -88,7 +88,7 @@ func open(t *testing.T, file, query string) (*store.Database, *sqlite.Engine) {
 		t.Fatalf("Open() = %v", err)
 	}
 	t.Cleanup(func() { database.Close() })
-	engine, err := sqlite.New(database, query)
+	engine, err := sqlite.New(database, query, 1)
 	if err != nil {
 		t.Fatalf("New() = %v", err)
 	}

@@ -57,8 +57,8 @@ type Engine struct{ owned *store.Query }
 //
 //	:subject  the caller's subject; must be used, for an id alone proves nothing
 //	:ids      the ids asked about, a JSON array of strings for json_each; must be used
-//	:issuer   whose subject it is; a query that leaves it out holds only where
-//	          tokens of one issuer are accepted
+//	:issuer   whose subject it is; must be used if issuers, of how many tokens are
+//	          taken, is more than one
 //	:client :tenant :actor
 //
 // What is not known of a caller is NULL. Columns, by name, in any order:
@@ -69,8 +69,12 @@ type Engine struct{ owned *store.Query }
 //
 // An id may come back more than once only in rows that are the same. Ids that were
 // not asked about are dropped.
-func New(database *store.Database, query string) (*Engine, error) {
-	owned, err := database.Prepare(query, form)
+func New(database *store.Database, query string, issuers int) (*Engine, error) {
+	asked := form
+	if issuers > 1 {
+		asked = form.Requiring("issuer", "there are several issuers: compare the owner's with :issuer, or one issuer's subjects own what another's do")
+	}
+	owned, err := database.Prepare(query, asked)
 	if err != nil {
 		return nil, err
 	}

@@ -50,15 +50,22 @@ func TestNewRefuses(t *testing.T) {
 		{"a parameter without a name", "select id from t" + keyed + " and region = ?", "question mark"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := sqlite.New(database, test.query)
+			_, err := sqlite.New(database, test.query, 1)
 			wantProblem(t, err, "query", test.what)
 		})
 	}
-	if _, err := sqlite.New(database, "with mine as (select * from t where subject = :subject)\nselect ID, Region from mine where id in (select value from json_each(:ids)) -- all\n;\n"); err != nil {
+	if _, err := sqlite.New(database, "with mine as (select * from t where subject = :subject)\nselect ID, Region from mine where id in (select value from json_each(:ids)) -- all\n;\n", 1); err != nil {
 		t.Errorf("New() = %v, want a WITH, capitals, a comment and a last semicolon taken", err)
 	}
-	if _, err := sqlite.New(database, "select id from t"+keyed+" and :issuer is not null and :client is not null and :tenant is null and :actor is not null"); err != nil {
+	if _, err := sqlite.New(database, "select id from t"+keyed+" and :issuer is not null and :client is not null and :tenant is null and :actor is not null", 1); err != nil {
 		t.Errorf("New() = %v, want every parameter taken", err)
+	}
+	for _, query := range []string{"select id from t" + keyed, "select id from t" + keyed + " -- :issuer"} {
+		_, err := sqlite.New(database, query, 2)
+		wantProblem(t, err, "query", "does not use :issuer")
+	}
+	if _, err := sqlite.New(database, "select id from t"+keyed+" and region = :issuer", 2); err != nil {
+		t.Errorf("New() of several issuers = %v, want :issuer to do", err)
 	}
 }
 
@@ -188,7 +195,7 @@ func TestOwnedEndsWithItsTime(t *testing.T) {
 func TestEnginesShareAFile(t *testing.T) {
 	file := oneTable(t, "create table t (id text, subject text); insert into t values ('1', 'ann')")
 	database, accounts := open(t, file, "select id from t"+keyed)
-	cards, err := sqlite.New(database, "select id, 'holder' as relation from t"+keyed)
+	cards, err := sqlite.New(database, "select id, 'holder' as relation from t"+keyed, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +219,7 @@ func FuzzOwned(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { database.Close() })
-	engine, err := sqlite.New(database, "select id from t"+keyed)
+	engine, err := sqlite.New(database, "select id from t"+keyed, 1)
 	if err != nil {
 		f.Fatal(err)
 	}

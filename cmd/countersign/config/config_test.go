@@ -154,7 +154,7 @@ func TestDigestIsOfWhatIsInForce(t *testing.T) {
 		}
 		return string(c.Digest())
 	}
-	if digest("GB") != digest("GB") || digest("GB") == digest("US") {
+	if first, again, other := digest("GB"), digest("GB"), digest("US"); first != again || first == other {
 		t.Error("the digest does not follow the environment")
 	}
 }

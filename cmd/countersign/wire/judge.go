@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,22 +41,6 @@ func (l *Loaded) judgeOperations() authz.Problems {
 		}
 		if len(operation.Regions) > 0 && l.Config.Region == "" {
 			once("region", "is missing, but "+who+" is served in some regions only", "say where this deployment serves from, such as GB")
-		}
-	}
-	return problems
-}
-
-// judgeQueries holds that subjects of several issuers are told apart: a subject
-// means nothing without its issuer.
-func judgeQueries(cfg *config.Config) authz.Problems {
-	var problems authz.Problems
-	if len(cfg.Issuers) < 2 {
-		return nil
-	}
-	for _, objectType := range slices.Sorted(maps.Keys(cfg.Ownership)) {
-		if !strings.Contains(cfg.Ownership[objectType].Query, ":issuer") {
-			problems.Add("ownership."+string(objectType)+".query", "does not use :issuer, but there are several issuers",
-				"compare the owner's issuer with :issuer, or one issuer's subjects own what another's do")
 		}
 	}
 	return problems

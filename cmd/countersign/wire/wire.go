@@ -52,18 +52,17 @@ func Load(cfg *config.Config) (*Loaded, error) {
 	found("", err)
 	found("", cfg.TokenKeys(problemsOf(cfg.Tokens().Check())).Err())
 	found("", checkKeyFiles(cfg))
-	found("", judgeQueries(cfg).Err())
 	found("", cfg.Server.Check())
 	found("", cfg.CheckAdmin())
 	found("", checkPlaces(cfg).Err())
 	l.Policy, err = rego.New(cfg.Policy)
 	found("policy", err)
 	if len(cfg.Ownership) > 0 {
-		l.Owners, err = ownership.Open(cfg.Ownership)
+		l.Owners, err = ownership.Open(cfg.Ownership, len(cfg.Issuers))
 		found("ownership", err)
 	}
 	if cfg.Consent != nil {
-		l.Consents, err = consent.Open(*cfg.Consent)
+		l.Consents, err = consent.Open(*cfg.Consent, len(cfg.Issuers))
 		found("consent", err)
 	}
 	if l.Contracts != nil {
