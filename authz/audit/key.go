@@ -52,8 +52,8 @@ func (k *key) subject(issuer string, subject authz.Subject) string {
 	return k.pseudonym(labelSubject, issuer, string(subject))
 }
 
-func (k *key) consent(id authz.ConsentID) string {
-	return k.pseudonym(labelConsent, "", string(id))
+func (k *key) consent(issuer string, id authz.ConsentID) string {
+	return k.pseudonym(labelConsent, issuer, string(id))
 }
 
 func (k *key) object(object authz.Object) string {

@@ -18,7 +18,8 @@ func TestPseudonymsTellApart(t *testing.T) {
 		"another subject":               testKey.subject("https://a.example", "2"),
 		"a subject by another key":      other.subject("https://a.example", "1"),
 		"a moved boundary":              testKey.subject("https://a.example1", "1"),
-		"a consent":                     testKey.consent("1"),
+		"a consent":                     testKey.consent("https://a.example", "1"),
+		"a consent of another issuer":   testKey.consent("https://b.example", "1"),
 		"an account":                    testKey.object(authz.Object{Type: "account", ID: "1"}),
 		"a beneficiary":                 testKey.object(authz.Object{Type: "beneficiary", ID: "1"}),
 		"an object of no type":          testKey.object(authz.Object{ID: "1"}),
@@ -56,7 +57,7 @@ func TestKeyIsMadeOnceAndKept(t *testing.T) {
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := again.consent("1"), made.consent("1"); got != want {
+	if got, want := again.consent("i", "1"), made.consent("i", "1"); got != want {
 		t.Errorf("pseudonym after a restart = %q, want %q", got, want)
 	}
 	status, err := os.Stat(path)

@@ -19,7 +19,7 @@ func peopleOf(c authz.Caller, key *key) names {
 	return names{
 		string(c.Subject): key.subject(c.Issuer, c.Subject),
 		string(c.Actor):   key.subject(c.Issuer, c.Actor),
-		string(c.Consent): key.consent(c.Consent),
+		string(c.Consent): key.consent(c.Issuer, c.Consent),
 	}
 }
 
@@ -46,7 +46,7 @@ func namesOf(d *authz.Decision, f *authz.Facts, key *key) names {
 		for _, object := range f.Consent.Objects {
 			all[string(object.ID)] = key.object(object)
 		}
-		all[string(f.Consent.ID)] = key.consent(f.Consent.ID)
+		all[string(f.Consent.ID)] = key.consent(c.Issuer, f.Consent.ID)
 		all[string(f.Consent.Subject)] = key.subject(c.Issuer, f.Consent.Subject)
 	}
 	for name, pseudonym := range peopleOf(c, key) {

@@ -54,7 +54,7 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		out.CertificateThumbprint = base64.RawURLEncoding.EncodeToString(f.Certificate.Thumbprint[:])
 	}
 	if f.Consent != nil {
-		out.Consent = &decisionv1.Consent{IdPseudonym: key.consent(f.Consent.ID), Status: f.Consent.Status}
+		out.Consent = &decisionv1.Consent{IdPseudonym: key.consent(d.Caller.Issuer, f.Consent.ID), Status: f.Consent.Status}
 	}
 	return out
 }
@@ -96,7 +96,7 @@ func caller(record authz.Record, key *key) *decisionv1.Caller {
 		// A scope can carry an identifier, such as Berlin Group's "AIS:<consent id>".
 		Roles:            people.maskAll(c.Roles),
 		Scopes:           people.maskAll(c.Scopes),
-		ConsentPseudonym: key.consent(c.Consent),
+		ConsentPseudonym: key.consent(c.Issuer, c.Consent),
 	}
 }
 

@@ -75,7 +75,7 @@ const fullLine = `{"allowed":false,"api":"accounts","binding":["mtls"],` +
 var fullPseudonyms = strings.NewReplacer(
 	"@subject", "k1.FvzQnmw_0Ks6TjC8WR7-1Q",
 	"@actor", "k1.q8j_XbO74jh3veuP-HMTUw",
-	"@consent", "k1.9Iq4VFFW_BxGPfuZUYDaJg",
+	"@consent", "k1.om0HOA3Dj1wKzgaZCp1kuA",
 	"@account", "k1.2WBE86EcIGKgz1NOKbk8qQ",
 	"@other", "k1.HtJiBEgMdXOVSas0lJo9aQ",
 )
