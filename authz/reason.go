@@ -124,7 +124,7 @@ var reasons = [reasonCount]struct {
 	InsufficientScope: {"insufficient_scope", http.StatusForbidden, lacksScope, "The access token lacks a required scope"},
 
 	ContentType:     {"content_type", http.StatusUnsupportedMediaType, noOAuthError, "The content type is not accepted"},
-	BodyTruncated:   {"body_truncated", http.StatusRequestEntityTooLarge, noOAuthError, "The request body is too large"},
+	BodyTruncated:   {"body_truncated", http.StatusRequestEntityTooLarge, noOAuthError, "The request body is too large, or its length is not told"},
 	BodyMalformed:   {"body_malformed", http.StatusBadRequest, noOAuthError, "The request body is malformed"},
 	ObjectMissing:   {"object_missing", http.StatusBadRequest, noOAuthError, "The request does not name what it is about"},
 	ObjectMalformed: {"object_malformed", http.StatusBadRequest, noOAuthError, "The request names something malformed"},

@@ -14,9 +14,10 @@ import (
 // maxDepth bounds how deep a body may be nested.
 const maxDepth = 32
 
-// readBody parses a request's JSON body. A body of another kind is left alone, but
-// by an operation whose rules read it. It reports whether there is a value.
-func readBody(operation *authz.Operation, request *authz.Request) (any, bool, error) {
+// readBody parses a request's JSON body, where the contract has one. A body of another
+// kind is left alone, but by an operation whose rules read it, and a form is refused
+// where it could name objects. It reports whether there is a value.
+func readBody(operation *authz.Operation, reading reading, request *authz.Request) (any, bool, error) {
 	if operation.Stream {
 		return nil, false, nil
 	}
@@ -29,7 +30,9 @@ func readBody(operation *authz.Operation, request *authz.Request) (any, bool, er
 		return nil, false, err
 	case readsBody(operation) && !isJSON(kind) && (kind != "" || len(request.Body) > 0):
 		return nil, false, fmt.Errorf("contract: %w: not JSON", authz.ContentType)
-	case !isJSON(kind) || len(request.Body) == 0:
+	case isForm(kind) && !slices.Contains(reading.mediaTypes, kind) && (readsQuery(operation) || len(reading.unnamed) > 0):
+		return nil, false, fmt.Errorf("contract: %w: a form, which the operation does not declare", authz.ContentType)
+	case !isJSON(kind) || len(request.Body) == 0 || !reading.hasBody:
 		return nil, false, nil
 	}
 	value, err := authz.ParseJSON(request.Body, maxDepth)
@@ -39,9 +42,10 @@ func readBody(operation *authz.Operation, request *authz.Request) (any, bool, er
 	return value, true, nil
 }
 
-// checkWhole refuses a body that we have not seen the whole of. Where Envoy was not
-// told to send bodies, each looks empty: an operation whose rules read it then
-// takes only what says itself that it is empty, so that no object is missed.
+// checkWhole refuses a body that we have not seen the whole of. Only content-length
+// tells: of a body that is cut at exactly its limit, Envoy says that it is whole.
+// Where Envoy was not told to send bodies, each looks empty: an operation whose rules
+// read it then takes only what says itself that it is empty, so that no object is missed.
 func checkWhole(operation *authz.Operation, request *authz.Request) error {
 	if request.Truncated {
 		return fmt.Errorf("contract: %w", authz.BodyTruncated)
@@ -51,10 +55,12 @@ func checkWhole(operation *authz.Operation, request *authz.Request) error {
 	switch {
 	case size == 0 && !readsBody(operation):
 		return nil
-	case said && declared > uint64(size):
-		return fmt.Errorf("contract: %w: less than its content-length", authz.BodyTruncated)
-	case size > 0 || said:
+	case said && declared != uint64(size):
+		return fmt.Errorf("contract: %w: not as long as its content-length", authz.BodyTruncated)
+	case said:
 		return nil
+	case size > 0:
+		return fmt.Errorf("contract: %w: no content-length says that it is whole", authz.BodyTruncated)
 	}
 	for range request.Headers.Values("transfer-encoding") {
 		return fmt.Errorf("contract: %w: nothing of it was sent to us", authz.BodyTruncated)
@@ -111,6 +117,12 @@ func contentType(request *authz.Request) (string, error) {
 // isJSON takes a media type in lower case (RFC 6839 §3.1).
 func isJSON(mediaType string) bool {
 	return mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
+}
+
+// isForm takes a media type in lower case, as PHP reads it, too: up to a blank. Many
+// upstreams merge a form's fields with the parameters of the query.
+func isForm(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "application/x-www-form-urlencoded") || strings.HasPrefix(mediaType, "multipart/form-data")
 }
 
 // body adds the ids that the rest of a rule's pointer finds in value. where is the

@@ -26,11 +26,17 @@ type compiler struct {
 	ids map[string]place
 }
 
+// described is an operation, and how its requests are read.
+type described struct {
+	*authz.Operation
+	reading reading
+}
+
 // compile reads a document and adds its paths to the tree. Operations are ordered
 // by path and method; problems by line.
-func compile(api API, raw []byte, tree *node) ([]*authz.Operation, authz.Problems) {
+func compile(api API, raw []byte, tree *node) ([]described, authz.Problems) {
 	c := &compiler{document: &document{file: api.Document}, api: api.Name, used: map[place]bool{}, ids: map[string]place{}}
-	var operations []*authz.Operation
+	var operations []described
 	if c.parse(raw) {
 		c.wide = c.wideRules(c.root.member(extensionKey))
 		security := c.root.member("security")
@@ -50,7 +56,7 @@ func compile(api API, raw []byte, tree *node) ([]*authz.Operation, authz.Problem
 	return operations, slices.Compact(c.problems)
 }
 
-func (c *compiler) path(template string, item *openapi3.PathItem, tree *node) []*authz.Operation {
+func (c *compiler) path(template string, item *openapi3.PathItem, tree *node) []described {
 	at := c.root.member("paths").member(template)
 	segments, err := parseTemplate(template)
 	if err != nil {
@@ -65,21 +71,21 @@ func (c *compiler) path(template string, item *openapi3.PathItem, tree *node) []
 		c.fault(at, err.Error(), "keep one of the two")
 		return nil
 	}
-	var operations []*authz.Operation
+	var operations []described
 	declared := item.Operations()
 	for _, method := range slices.Sorted(maps.Keys(declared)) {
 		operation := c.operation(at.member(strings.ToLower(method)), method, template, segments, item, declared[method])
-		found.operations[method] = operation
+		found.operations[method] = operation.Operation
 		operations = append(operations, operation)
 	}
 	return operations
 }
 
-func (c *compiler) operation(at place, method, template string, segments []segment, item *openapi3.PathItem, declared *openapi3.Operation) *authz.Operation {
+func (c *compiler) operation(at place, method, template string, segments []segment, item *openapi3.PathItem, declared *openapi3.Operation) described {
 	operation := &authz.Operation{ID: declared.OperationID, API: c.api, Method: method, Path: template}
 	if !slices.Contains(methods, strings.ToLower(method)) || !at.present() {
 		c.fault(at, "is not a method of OpenAPI 3.0 and 3.1", "write it as one of "+strings.Join(methods, ", "))
-		return operation
+		return described{Operation: operation}
 	}
 	if _, reference := entry(at.node, "$ref"); reference != nil {
 		c.fault(at, "is a reference, which an operation cannot be (OpenAPI 3.1 §4.8.10)", "write the operation out")
@@ -87,8 +93,8 @@ func (c *compiler) operation(at place, method, template string, segments []segme
 	c.identify(at.member("operationId"), declared.OperationID)
 	operation.Security = c.securityOf(at)
 	inputs := c.inputs(at, segments, item, declared)
-	c.extend(at.member(extensionKey), operation, inputs)
-	return operation
+	unnamed := c.extend(at, operation, inputs)
+	return described{operation, reading{hasBody: inputs.hasBody, mediaTypes: inputs.mediaTypes, unnamed: unnamed}}
 }
 
 func (c *compiler) identify(at place, id string) {
@@ -106,8 +112,10 @@ func (c *compiler) identify(at place, id string) {
 // inputs are what an operation declares that it reads.
 type inputs struct {
 	parameters []*openapi3.Parameter
-	// json is whether its body may be JSON.
-	json bool
+	// hasBody is whether it declares a body, and mediaTypes are those that the body
+	// may have, in lower case and without parameters.
+	hasBody    bool
+	mediaTypes []string
 }
 
 // inputs collects the parameters, the operation's before those of its path
@@ -138,9 +146,10 @@ func (c *compiler) inputs(at place, segments []segment, item *openapi3.PathItem,
 		}
 	}
 	if declared.RequestBody != nil && declared.RequestBody.Value != nil {
+		in.hasBody = true
 		for mediaType := range declared.RequestBody.Value.Content {
 			name, _, _ := strings.Cut(mediaType, ";")
-			in.json = in.json || isJSON(strings.ToLower(strings.TrimSpace(name)))
+			in.mediaTypes = append(in.mediaTypes, strings.ToLower(strings.TrimSpace(name)))
 		}
 	}
 	return in

@@ -47,6 +47,7 @@ type Contracts struct {
 	apis       map[authz.API]*served
 	hosts      map[string]*served
 	operations []*authz.Operation
+	readings   map[*authz.Operation]reading
 	digest     []byte
 }
 
@@ -64,7 +65,7 @@ var _ authz.Contracts = (*Contracts)(nil)
 // configuration and the documents in one go: those of a document have its file,
 // line and key; the rest have a key relative to Config and no file.
 func New(cfg Config) (*Contracts, error) {
-	c := &Contracts{apis: map[authz.API]*served{}, hosts: map[string]*served{}}
+	c := &Contracts{apis: map[authz.API]*served{}, hosts: map[string]*served{}, readings: map[*authz.Operation]reading{}}
 	var problems authz.Problems
 	if len(cfg.APIs) == 0 {
 		problems.Add("apis", "no API is named", "name an API and its OpenAPI document")
@@ -143,7 +144,10 @@ func (c *Contracts) read(key string, api API, s *served, problems *authz.Problem
 		return nil
 	}
 	operations, faults := compile(api, raw, s.tree)
-	c.operations = append(c.operations, operations...)
+	for _, o := range operations {
+		c.operations = append(c.operations, o.Operation)
+		c.readings[o.Operation] = o.reading
+	}
 	*problems = append(*problems, faults...)
 	return raw
 }

@@ -58,6 +58,10 @@ func (d *document) parse(raw []byte) bool {
 	// External references stay off: a contract is what its file says, and only that
 	// is in the snapshot's revision.
 	if d.model, err = openapi3.NewLoader().LoadFromData(raw); err != nil {
+		// The loader refuses most of what is no security, and names no line.
+		if d.checkSecurities(); len(d.problems) > 0 {
+			return false
+		}
 		d.fault(place{line: lineOf(err.Error())}, oneLine(err), "correct the document; references must stay within it")
 		return false
 	}
@@ -107,8 +111,6 @@ func (d *document) survey(p place, trail []string) {
 			d.fault(child, "stands twice", "keep one")
 		case key.Value == extensionKey && !holdsExtension(trail):
 			d.fault(child, "is not read here", "move it to an operation, or to the top of the document")
-		case key.Value == "security" && holdsExtension(trail):
-			d.checkSecurity(place{key: child.key, line: child.line, node: dealias(value), root: p.root})
 		case key.Value != extensionKey && authz.Near(key.Value, extensionKey):
 			d.fault(child, "is not read", fmt.Sprintf("did you mean %q?", extensionKey))
 		}

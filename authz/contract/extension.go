@@ -10,8 +10,10 @@ import (
 )
 
 // extend reads an operation's x-countersign, which may be absent, and gives the
-// operation the document-wide rules that meet it.
-func (c *compiler) extend(at place, operation *authz.Operation, in inputs) {
+// operation the document-wide rules that meet it. It returns the names of
+// document-wide rules that requests of the operation must not have in their query.
+func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []string {
+	at := of.member(extensionKey)
 	objects := at.member("objects")
 	if at.present() {
 		c.known(at, "objects", "consent", "permission", "grant", "regions", "step_up", "stream")
@@ -26,13 +28,15 @@ func (c *compiler) extend(at place, operation *authz.Operation, in inputs) {
 	}
 	optsOut := objects.present() && objects.node.Kind == yaml.SequenceNode && len(objects.items()) == 0
 	if optsOut {
-		return
+		return nil
 	}
 	for _, rule := range c.applyWide(in) {
 		if !slices.Contains(operation.Objects, rule) {
 			operation.Objects = append(operation.Objects, rule)
 		}
 	}
+	c.checkSpelling(of, operation, in)
+	return c.unnamed(in)
 }
 
 // consent is a list of lists: of each inner one any permission suffices, and all

@@ -18,20 +18,26 @@ const (
 )
 
 // Inspect reads the objects that a matched request names, by the rules of its
-// operation, and its body where that is JSON. What an upstream could read
-// differently is refused: a name that differs from a rule's only in case (many
-// upstreams do not tell them apart), a repeated header, a number that does not
-// survive a double.
+// operation, and its body where the contract has one and it is JSON. What an upstream
+// could read differently is refused: a name that many upstreams do not tell apart from
+// a rule's, a repeated header, a number that does not survive a double, a form.
 func (c *Contracts) Inspect(match authz.Match, request *authz.Request, target authz.Target) (authz.Inspection, error) {
 	operation := match.Operation
 	if operation == nil {
 		return authz.Inspection{}, errors.New("contract: no operation to inspect a request by")
 	}
-	body, parsed, err := readBody(operation, request)
+	reading, known := c.readings[operation]
+	if !known {
+		return authz.Inspection{}, errors.New("contract: an operation of another contract")
+	}
+	body, parsed, err := readBody(operation, reading, request)
 	if err != nil {
 		return authz.Inspection{}, err
 	}
-	var names naming
+	names := naming{operation: operation}
+	if err := names.unnamed(reading, target); err != nil {
+		return authz.Inspection{}, err
+	}
 	for _, rule := range operation.Objects {
 		switch rule.In {
 		case authz.InPath:
@@ -52,8 +58,52 @@ func (c *Contracts) Inspect(match authz.Match, request *authz.Request, target au
 	return authz.Inspection{Objects: names.found, Body: body, Parsed: parsed}, nil
 }
 
+// reading is how an operation's requests are read, beside its rules.
+type reading struct {
+	// hasBody is whether the contract has a body, and mediaTypes are those it may have.
+	hasBody    bool
+	mediaTypes []string
+	// unnamed are parameters that must not be in the query: the document says of
+	// their names that they name objects, and the operation does not declare them.
+	unnamed []string
+}
+
 // naming collects what a request names.
-type naming struct{ found []authz.Named }
+type naming struct {
+	operation *authz.Operation
+	found     []authz.Named
+}
+
+// unnamed refuses query parameters that would name objects, and that nobody checks.
+func (n *naming) unnamed(reading reading, target authz.Target) error {
+	for name := range target.Query {
+		for _, unnamed := range reading.unnamed {
+			if folds(name, unnamed) && !n.isRule(name) {
+				return fmt.Errorf("contract: %w: query %s, which the operation does not declare", authz.ObjectMalformed, unnamed)
+			}
+		}
+	}
+	return nil
+}
+
+// isRule reports the exact name of a rule for the query.
+func (n *naming) isRule(name string) bool {
+	return slices.ContainsFunc(n.operation.Objects, func(r authz.ObjectRule) bool { return r.In == authz.InQuery && r.Name == name })
+}
+
+// folds reports a name of a parameter that some upstreams read as another: in any
+// case, with blanks around it, as far as a NUL, and as an array or an element of one
+// ("id[]", "id[0]").
+func folds(name, other string) bool {
+	name, _, _ = strings.Cut(name, "\x00")
+	other = strings.TrimSuffix(other, "[]")
+	for end := range len(name) + 1 {
+		if (end == len(name) || name[end] == '[') && strings.EqualFold(strings.TrimSpace(name[:end]), other) {
+			return true
+		}
+	}
+	return false
+}
 
 func (n *naming) path(rule authz.ObjectRule, parameters map[string]string) error {
 	value, ok := parameters[rule.Name]
@@ -65,8 +115,8 @@ func (n *naming) path(rule authz.ObjectRule, parameters map[string]string) error
 
 func (n *naming) query(rule authz.ObjectRule, target authz.Target) error {
 	for name := range target.Query {
-		if name != rule.Name && strings.EqualFold(name, rule.Name) {
-			return fmt.Errorf("contract: %w: a query parameter differs from %q in case", authz.ObjectMalformed, rule.Name)
+		if name != rule.Name && folds(name, rule.Name) && !n.isRule(name) {
+			return fmt.Errorf("contract: %w: a query parameter's name could be taken for %q", authz.ObjectMalformed, rule.Name)
 		}
 	}
 	values := target.Query[rule.Name]
@@ -150,6 +200,10 @@ func source(rule authz.ObjectRule) string {
 
 func readsBody(operation *authz.Operation) bool {
 	return slices.ContainsFunc(operation.Objects, func(r authz.ObjectRule) bool { return r.In == authz.InBody })
+}
+
+func readsQuery(operation *authz.Operation) bool {
+	return slices.ContainsFunc(operation.Objects, func(r authz.ObjectRule) bool { return r.In == authz.InQuery })
 }
 
 func requiresBody(operation *authz.Operation) bool {

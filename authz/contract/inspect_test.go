@@ -45,7 +45,10 @@ func inspect(t testing.TB, contracts *Contracts, request *authz.Request) (authz.
 	return contracts.Inspect(match, request, target)
 }
 
-const jsonType = "application/json"
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
 
 func TestObjectsAreFound(t *testing.T) {
 	contracts := bank(t)
@@ -59,6 +62,10 @@ func TestObjectsAreFound(t *testing.T) {
 		{"list in the path", sent("GET", "/paths/1,2", "", ""), []authz.Named{named("account", "1", "path"), named("account", "2", "path")}},
 		{"opted out", sent("DELETE", "/accounts/1", "", ""), nil},
 		{"header only", sent("GET", "/reports", "", "", "x-account: 7"), []authz.Named{named("card", "7", "header")}},
+		{"names that no upstream takes for another", sent("POST", "/transfers?From=1&page%5Bsize%5D=2&page%5Bnumber%5D=3&fro=4&From.x=5&xFrom=6&page=7&ids%5B%5D=8&ids%5B%5D=9&idst=10", "", ""),
+			[]authz.Named{named("account", "1", "query"), named("account", "8", "query"), named("account", "9", "query"), named("page", "2", "query")}},
+		{"names that would be taken for each other, and are rules", sent("GET", "/transfers?id[]=1&id=2&accountid=3", "", ""),
+			[]authz.Named{named("transfer", "2", "query"), named("transfer", "1", "query"), named("card", "3", "query")}},
 		{"query, every value", sent("GET", "/reports?AccountId=1&other=9&AccountId=2", "", "", "x-account: 7"),
 			[]authz.Named{named("card", "7", "header"), named("account", "1", "query"), named("account", "2", "query")}},
 		{"a comma outside a list is part of the id", sent("GET", "/reports?AccountId=1,2", "", "", "x-account: 7"),
@@ -103,6 +110,9 @@ func TestBodyIsParsed(t *testing.T) {
 			authz.Inspection{Body: map[string]any{"a": []any{json.Number("1.0"), "x", nil, true}}, Parsed: true}},
 		{"null is a body", sent("POST", "/accounts", jsonType, `null`), authz.Inspection{Parsed: true}},
 		{"nothing is none", sent("POST", "/accounts", jsonType, ""), authz.Inspection{}},
+		{"the contract has none", sent("DELETE", "/transfers", jsonType, `{"a":1,"a":2}`), authz.Inspection{}},
+		{"a form that is declared", sent("POST", "/transfers?From=1", "Multipart/Form-Data; boundary=x", `--x--`), authz.Inspection{Objects: []authz.Named{named("account", "1", "query")}}},
+		{"a form where nothing could be named", sent("DELETE", "/transfers?AccountId=1&accountid[]=2", formType, `AccountId=1`), authz.Inspection{}},
 		{"nothing said of its length, where no rule reads it", &authz.Request{API: "bank", Method: "POST", Target: "/accounts"}, authz.Inspection{}},
 		{"another type is left alone", sent("POST", "/accounts", "text/plain", `{"a":1,"a":2}`), authz.Inspection{}},
 		{"no type is left alone", sent("POST", "/accounts", "", `{`), authz.Inspection{}},
@@ -146,6 +156,24 @@ func TestRequestsAreRefused(t *testing.T) {
 		{"query control character", sent("GET", "/reports?AccountId=%00", "", "", "x-account: 7"), authz.ObjectMalformed},
 		{"query name in another case", sent("GET", "/reports?accountid=1", "", "", "x-account: 7"), authz.ObjectMalformed},
 		{"query name in two cases", sent("GET", "/reports?AccountId=1&ACCOUNTID=2", "", "", "x-account: 7"), authz.ObjectMalformed},
+		{"query name as an array", sent("POST", "/transfers?From=1&From[]=2", "", ""), authz.ObjectMalformed},
+		{"query name as an array, encoded", sent("POST", "/transfers?From=1&From%5B%5D=2", "", ""), authz.ObjectMalformed},
+		{"query name as an element, in another case", sent("POST", "/transfers?From=1&from%5B0%5D[x]=2", "", ""), authz.ObjectMalformed},
+		{"query name after a blank", sent("POST", "/transfers?From=1&%20From=2", "", ""), authz.ObjectMalformed},
+		{"query name after a plus", sent("POST", "/transfers?From=1&+From=2", "", ""), authz.ObjectMalformed},
+		{"query name before a blank and a bracket", sent("POST", "/transfers?From=1&From+[=2", "", ""), authz.ObjectMalformed},
+		{"query name before a NUL", sent("POST", "/transfers?From=1&From%00x=2", "", ""), authz.ObjectMalformed},
+		{"query name of an optional rule", sent("POST", "/transfers?From=1&To[]=2", "", ""), authz.ObjectMalformed},
+		{"query array as a value", sent("POST", "/transfers?From=1&ids%5B%5D=1&ids=2", "", ""), authz.ObjectMalformed},
+		{"query array as an element", sent("POST", "/transfers?From=1&ids%5B%5D=1&ids%5B1%5D=2", "", ""), authz.ObjectMalformed},
+		{"query element in another case", sent("POST", "/transfers?From=1&Page%5Bsize%5D=2", "", ""), authz.ObjectMalformed},
+		{"query element as an array", sent("POST", "/transfers?From=1&page%5Bsize%5D%5B%5D=2", "", ""), authz.ObjectMalformed},
+		{"name of a document-wide rule, undeclared", sent("GET", "/accounts?AccountId=1", "", ""), authz.ObjectMalformed},
+		{"name of a document-wide rule, undeclared, in another case", sent("GET", "/accounts?accountid=1", "", ""), authz.ObjectMalformed},
+		{"name of a document-wide rule, undeclared, as an array", sent("GET", "/accounts?AccountId[0]=1", "", ""), authz.ObjectMalformed},
+		{"name of a document-wide rule, declared in the path", sent("GET", "/accounts/1?AccountId=2", "", ""), authz.ObjectMalformed},
+		{"name of a document-wide rule, of a public operation", sent("GET", "/?AccountId=1", "", ""), authz.ObjectMalformed},
+		{"name of a document-wide rule, of a stream", sent("GET", "/events?shared=1&AccountId=1", "", ""), authz.ObjectMalformed},
 		{"header missing", sent("GET", "/reports", "", ""), authz.ObjectMissing},
 		{"header empty", sent("GET", "/reports", "", "", "x-account: "), authz.ObjectMalformed},
 		{"header joined", sent("GET", "/reports", "", "", "x-account: 7,8"), authz.ObjectMalformed},
@@ -155,6 +183,11 @@ func TestRequestsAreRefused(t *testing.T) {
 		{"truncated", &authz.Request{API: "bank", Method: "POST", Target: "/payments", Truncated: true, Headers: headers("content-type: application/json"), Body: []byte(`{"Data":{"From":"1"}}`)}, authz.BodyTruncated},
 		{"truncated where no rule reads it", &authz.Request{API: "bank", Method: "POST", Target: "/accounts", Truncated: true}, authz.BodyTruncated},
 		{"shorter than its length", unsaid("POST", `{"Data":{"From":"1"}}`, "content-length: 22", "content-type: application/json"), authz.BodyTruncated},
+		{"as long as the limit, and nobody says that it is whole", unsaid("POST", `{"Data":{"From":"1"}}`, "content-type: application/json"), authz.BodyTruncated},
+		{"nobody says that it is whole, where no rule reads it", &authz.Request{API: "bank", Method: "DELETE", Target: "/transfers", Body: []byte("x")}, authz.BodyTruncated},
+		{"chunked", unsaid("POST", `{"Data":{"From":"1"}}`, "transfer-encoding: chunked", "content-type: application/json"), authz.BodyTruncated},
+		{"longer than its length", unsaid("POST", `{"Data":{"From":"1"}}`, "content-length: 20", "content-type: application/json"), authz.BodyTruncated},
+		{"truncated where the contract has none", &authz.Request{API: "bank", Method: "DELETE", Target: "/transfers", Truncated: true, Headers: headers("content-length: 1"), Body: []byte("x")}, authz.BodyTruncated},
 		{"not sent to us", unsaid("POST", "", "content-length: 22", "content-type: application/json"), authz.BodyTruncated},
 		{"length repeated", unsaid("POST", "{}", "content-length: 2,2", "content-type: application/json"), authz.BodyTruncated},
 		{"chunked and not sent to us", unsaid("PUT", "", "transfer-encoding: chunked"), authz.BodyTruncated},
@@ -164,6 +197,12 @@ func TestRequestsAreRefused(t *testing.T) {
 
 		{"no content type", sent("POST", "/payments", "", `{"Data":{"From":"1"}}`), authz.ContentType},
 		{"form", sent("POST", "/payments", "application/x-www-form-urlencoded", `Data=1`), authz.ContentType},
+		{"form beside objects in the query", sent("GET", "/reports?AccountId=1", formType, `AccountId=2`, "x-account: 7"), authz.ContentType},
+		{"form with a charset", sent("GET", "/reports", formType+"; charset=utf-8", `AccountId=2`, "x-account: 7"), authz.ContentType},
+		{"form with a charset after a blank", sent("GET", "/reports", formType+" charset=utf-8", `AccountId=2`, "x-account: 7"), authz.ContentType},
+		{"form in parts beside objects in the query", sent("GET", "/reports", "multipart/form-data; boundary=x", `--x--`, "x-account: 7"), authz.ContentType},
+		{"another form than is declared", sent("POST", "/transfers?From=1", formType, `From=2`), authz.ContentType},
+		{"form where a document-wide rule's name is undeclared", sent("POST", "/accounts", formType, `AccountId=1`), authz.ContentType},
 		{"content type joined", sent("POST", "/payments", "application/json,text/plain", `{"Data":{"From":"1"}}`), authz.ContentType},
 		{"content type joined within quotes", sent("POST", "/payments", `application/json; a="x,text/xml; b="`, `{"Data":{"From":"1"}}`), authz.ContentType},
 		{"content type repeated", sent("POST", "/payments", jsonType, `{"Data":{"From":"1"}}`, "content-type: application/json"), authz.ContentType},
@@ -226,6 +265,8 @@ func TestErrorsNameNothingOfTheRequest(t *testing.T) {
 		sent("POST", "/payments", "secret/secret", `secret`),
 		sent("GET", "/accounts/secret%C2%85", "", ""),
 		sent("GET", "/reports?ACCOUNTID=secret", "", "", "x-account: 7"),
+		sent("GET", "/accounts?ACCOUNTID[secret]=secret", "", ""),
+		sent("POST", "/accounts", formType, `secret=secret`),
 		sent("GET", "/reports", "", "", "x-account: secret,secret"),
 	} {
 		_, err := inspect(t, contracts, request)
@@ -238,10 +279,13 @@ func TestErrorsNameNothingOfTheRequest(t *testing.T) {
 // A match that this package did not make is a fault of ours, never an empty answer.
 func TestForeignMatches(t *testing.T) {
 	contracts := bank(t)
+	nowhere := &authz.Operation{Objects: []authz.ObjectRule{{Type: "account"}}}
+	contracts.readings[nowhere] = reading{}
 	for name, match := range map[string]authz.Match{
-		"no operation":  {},
-		"no parameters": {Operation: operation(t, contracts, "account")},
-		"no location":   {Operation: &authz.Operation{Objects: []authz.ObjectRule{{Type: "account"}}}},
+		"no operation":     {},
+		"no parameters":    {Operation: operation(t, contracts, "account")},
+		"no location":      {Operation: nowhere},
+		"another contract": {Operation: operation(t, bank(t), "accounts")},
 	} {
 		_, err := contracts.Inspect(match, &authz.Request{}, authz.Target{})
 		if err == nil || authz.ReasonOf(err) != authz.Internal {

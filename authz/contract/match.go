@@ -12,7 +12,9 @@ import (
 // where it names none, the one that lists the host; then the path, literal
 // segments before templated ones (OpenAPI 3.1 §4.8.8.2); then the method, exactly.
 // A path that is known with other methods only is UnknownMethod even where a less
-// concrete template has the method.
+// concrete template has the method. A segment that differs from a literal one only in
+// case, or by blanks, is UnknownPath even where a template would take it: many
+// upstreams would take it for the literal one.
 func (c *Contracts) Match(request *authz.Request, target authz.Target) (authz.Match, error) {
 	api := c.api(request)
 	if api == nil {
@@ -25,8 +27,11 @@ func (c *Contracts) Match(request *authz.Request, target authz.Target) (authz.Ma
 	}
 	var captured [maxCaptured]string
 	found, values := api.tree.find(segments, captured[:0])
-	if found == nil {
+	switch found {
+	case nil:
 		return match, fmt.Errorf("contract: %w", authz.UnknownPath)
+	case lookalike:
+		return match, fmt.Errorf("contract: %w: a segment is the contract's but for case or blanks", authz.UnknownPath)
 	}
 	operation, ok := found.operations[request.Method]
 	if !ok {

@@ -55,6 +55,35 @@ func (c *compiler) applyWide(in inputs) []authz.ObjectRule {
 	return rules
 }
 
+// checkSpelling faults parameters that a document-wide rule misses only by how its
+// name is written: what it was to protect is not protected.
+func (c *compiler) checkSpelling(at place, operation *authz.Operation, in inputs) {
+	for _, wide := range c.wide {
+		for _, p := range in.parameters {
+			covered := slices.ContainsFunc(operation.Objects, func(r authz.ObjectRule) bool {
+				return r.In == authz.Location(p.In) && (r.Name == p.Name || r.In == authz.InHeader && strings.EqualFold(r.Name, p.Name))
+			})
+			if covered || p.Name == wide.parameter || !folds(p.Name, wide.parameter) {
+				continue
+			}
+			c.used[wide.at] = true
+			c.fault(at, fmt.Sprintf("declares %q, which the document-wide rule for %q does not cover", p.Name, wide.parameter),
+				"spell both alike, or write objects: [] if it names no object")
+		}
+	}
+}
+
+// unnamed are the names of document-wide rules that are not in the operation's query.
+func (c *compiler) unnamed(in inputs) []string {
+	var names []string
+	for _, wide := range c.wide {
+		if in.find(authz.InQuery, wide.parameter) == nil {
+			names = append(names, wide.parameter)
+		}
+	}
+	return names
+}
+
 // unusedRules faults document-wide rules that no operation meets: what they were
 // to protect is not protected.
 func (c *compiler) unusedRules() {
@@ -154,7 +183,7 @@ func (c *compiler) bodyRule(at place, kind authz.ObjectType, in inputs) (authz.O
 		c.fault(at.member("pointer"), fmt.Sprintf("%q is not a JSON pointer", pointer), `write it as "/Data/Accounts/*/AccountId" (RFC 6901; * is every element of an array)`)
 		return authz.ObjectRule{}, false
 	}
-	if !in.json {
+	if !slices.ContainsFunc(in.mediaTypes, isJSON) {
 		c.fault(at, "reads the body, and the operation declares no JSON body", "add application/json to its requestBody, or remove the rule")
 	}
 	return authz.ObjectRule{Type: kind, In: authz.InBody, Pointer: pointer, Optional: c.boolean(at.member("optional"))}, true

@@ -12,7 +12,8 @@ import (
 )
 
 // checkSecurity faults what is not a list of security requirements, each of them a
-// mapping of schemes to lists of scopes.
+// mapping of schemes to lists of scopes: what is left blank must not be taken for
+// what is said to be empty.
 func (d *document) checkSecurity(list place) {
 	if list.node.Kind != yaml.SequenceNode {
 		d.fault(list, "is not a list", "say security: [] if it is public")
@@ -33,6 +34,22 @@ func (d *document) checkSecurity(list place) {
 	}
 }
 
+// checkSecurities does so for the document and all its operations.
+func (d *document) checkSecurities() {
+	lists := []place{d.root.member("security")}
+	paths := d.root.member("paths")
+	for _, template := range paths.names() {
+		for _, method := range methods {
+			lists = append(lists, paths.member(template).member(method).member("security"))
+		}
+	}
+	for _, list := range lists {
+		if list.present() {
+			d.checkSecurity(list)
+		}
+	}
+}
+
 // securityOf is the operation's security, or the document's where it has none of
 // its own. An operation that has neither is a fault: public must be said.
 func (c *compiler) securityOf(operation place) []authz.Requirement {
@@ -49,6 +66,9 @@ func (c *compiler) securityOf(operation place) []authz.Requirement {
 // requirements reads a security list (OpenAPI 3.1 §4.8.30): any one of it suffices,
 // and an empty one means public. An absent list has none.
 func (c *compiler) requirements(list place) []authz.Requirement {
+	if list.present() {
+		c.checkSecurity(list)
+	}
 	var requirements []authz.Requirement
 	for _, item := range list.items() {
 		requirements = append(requirements, c.requirement(item))

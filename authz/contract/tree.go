@@ -17,6 +17,8 @@ const maxCaptured = 8
 // segment. A request visits a node at most once.
 type node struct {
 	literals map[string]*node
+	// texts are the literals' texts, without blanks around them.
+	texts []string
 	// branches are the templated segments, the more specific first.
 	branches []*branch
 	// path ends here; nil where none does.
@@ -49,8 +51,13 @@ func (p *path) parameters(values []string) map[string]string {
 	return parameters
 }
 
+// lookalike is what find returns for a path that some upstreams would take for
+// another one than we do.
+var lookalike = &path{}
+
 // find returns the path that the segments match, nil where none does, and its
-// parameters' values in order, appended to captured.
+// parameters' values in order, appended to captured. A segment that a sibling literal
+// resembles is never a parameter's value, here or further up: it is a lookalike.
 func (n *node) find(segments, captured []string) (*path, []string) {
 	if len(segments) == 0 {
 		return n.path, captured
@@ -59,6 +66,8 @@ func (n *node) find(segments, captured []string) (*path, []string) {
 		if found, values := next.find(segments[1:], captured); found != nil {
 			return found, values
 		}
+	} else if n.resembles(segments[0]) {
+		return lookalike, nil
 	}
 	for _, b := range n.branches {
 		value, ok := b.capture(segments[0])
@@ -70,6 +79,21 @@ func (n *node) find(segments, captured []string) (*path, []string) {
 		}
 	}
 	return nil, nil
+}
+
+// resembles reports a segment that differs from a literal only in case, or by blanks
+// around it.
+func (n *node) resembles(segment string) bool {
+	if len(n.texts) == 0 {
+		return false
+	}
+	segment = strings.TrimSpace(segment)
+	for _, text := range n.texts {
+		if strings.EqualFold(segment, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // capture returns the parameter's value, which is never empty.
@@ -108,6 +132,7 @@ func (n *node) step(s segment) (*node, error) {
 		}
 		if n.literals[s.prefix] == nil {
 			n.literals[s.prefix] = &node{}
+			n.texts = append(n.texts, strings.TrimSpace(s.prefix))
 		}
 		return n.literals[s.prefix], nil
 	}
