@@ -23,6 +23,7 @@ create table holders (
 
 create table consents (
   id         text primary key,
+  issuer     text not null,   -- whose client and whose subject
   status     text not null,   -- AWAU, AUTH, RJCT, CANC, EXPD
   client     text not null,
   subject    text not null,
@@ -58,14 +59,15 @@ insert into holders (account, customer, relation) values
   ('40500', 'C-1001', 'joint'),
   ('40500', 'C-1002', 'joint');
 
-insert into consents (id, status, client, subject, expires_at) values
+insert into consents (issuer, id, status, client, subject, expires_at)
+  select 'https://auth.bank.example', * from (values
   ('ann-acme',         'AUTH', 'acme', 'ann', strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '+90 days')),
   ('ann-acme-basic',   'AUTH', 'acme', 'ann', strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '+90 days')),
   ('ann-acme-joint',   'AUTH', 'acme', 'ann', strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '+90 days')),
   ('ann-acme-expired', 'AUTH', 'acme', 'ann', strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-1 day')),
   ('ann-acme-revoked', 'CANC', 'acme', 'ann', strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '+90 days')),
   ('ann-zeta',         'AUTH', 'zeta', 'ann', strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '+90 days')),
-  ('bob-acme',         'AUTH', 'acme', 'bob', null);
+  ('bob-acme',         'AUTH', 'acme', 'bob', null));
 
 -- Everything that the API can be asked for ...
 insert into consent_permissions (consent, permission)

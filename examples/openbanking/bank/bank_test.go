@@ -111,7 +111,7 @@ func TestConsentQuery(t *testing.T) {
 			var id string
 			var expires sql.NullString
 			// Columns in the order of the query.
-			err := records(t, bank).QueryRow(consent, sql.Named("id", test.id)).
+			err := records(t, bank).QueryRow(consent, sql.Named("issuer", IssuerName), sql.Named("id", test.id)).
 				Scan(&id, &got.Status, &got.Client, &got.Subject, &expires, &got.Permissions, &got.Objects)
 			if err != nil {
 				t.Fatalf("QueryRow: %v", err)
@@ -127,6 +127,16 @@ func TestConsentQuery(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the same id of another issuer is not found", func(t *testing.T) {
+		rows, err := records(t, bank).Query(consent, sql.Named("issuer", "https://auth.other.example"), sql.Named("id", "ann-acme"))
+		if err != nil {
+			t.Fatalf("Query: %v", err)
+		}
+		defer rows.Close()
+		if rows.Next() || rows.Err() != nil {
+			t.Errorf("a row, or %v, want none", rows.Err())
+		}
+	})
 }
 
 func endOf(t *testing.T, expires sql.NullString) string {

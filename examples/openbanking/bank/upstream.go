@@ -23,8 +23,8 @@ type Received struct {
 	Method string `json:"method"`
 	// Path is the request target, with its query.
 	Path string `json:"path"`
-	// Headers are those that begin with x-countersign-, and the trace context, by
-	// name in lower case; values of one name are joined by a comma.
+	// Headers are all but credentials, by name in lower case; values of one name are
+	// joined by a comma.
 	Headers map[string]string `json:"headers"`
 }
 
@@ -37,6 +37,7 @@ func (u *Upstream) Calls(story string) int {
 	return u.calls[story]
 }
 
+// ServeHTTP counts the request and answers with what it was.
 func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mu.Lock()
 	u.calls[r.Header.Get(storyHeader)]++
@@ -45,7 +46,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	received := Received{Method: r.Method, Path: r.RequestURI, Headers: map[string]string{}}
 	for name, values := range r.Header {
 		name = strings.ToLower(name)
-		if strings.HasPrefix(name, "x-countersign-") || name == "traceparent" {
+		if name != "authorization" && name != "cookie" {
 			received.Headers[name] = strings.Join(values, ",")
 		}
 	}

@@ -21,7 +21,7 @@ func TestUpstreamTellsWhatItReceived(t *testing.T) {
 	if err := json.Unmarshal(answer.Body.Bytes(), &got); err != nil {
 		t.Fatalf("Unmarshal: %v", err)
 	}
-	want := Received{Method: "POST", Path: "/domestic-payments?x=1", Headers: map[string]string{"x-countersign-subject": "ann"}}
+	want := Received{Method: "POST", Path: "/domestic-payments?x=1", Headers: map[string]string{"x-countersign-subject": "ann", "x-story": "01-x"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("received (-want +got):\n%s", diff)
 	}
