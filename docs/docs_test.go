@@ -1,0 +1,685 @@
+// Package docs_test holds the documentation against the code: every key, reason and
+// fact that there is must be there, and no other, and what is shown must work.
+package docs_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/cmd/countersign/config"
+	"github.com/countersign-io/countersign/rego"
+)
+
+func page(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// pages are all pages by file name, those of the folder above among them.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob("*.md")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("Glob = %v, %v, want pages", names, err)
+	}
+	above, err := filepath.Glob("../*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = append(names, above...)
+	all := map[string]string{}
+	for _, name := range names {
+		all[name] = page(t, name)
+	}
+	return all
+}
+
+// block is a fenced block of code.
+type block struct {
+	language, text string
+	// mark is what an HTML comment on the line before says after "test:".
+	mark string
+	line int
+}
+
+// fence begins and ends a block, which may be indented as part of a list.
+var fence = regexp.MustCompile("^( *)```(.*)$")
+
+// marks is the comment before a block.
+var marks = regexp.MustCompile(`^ *<!-- test: (.*) -->$`)
+
+func blocksOf(text string) []block {
+	var blocks []block
+	var open *block
+	margin, mark := "", ""
+	for i, line := range strings.Split(text, "\n") {
+		found := fence.FindStringSubmatch(line)
+		switch {
+		case found != nil && open == nil:
+			margin = found[1]
+			open = &block{language: found[2], mark: mark, line: i + 1}
+		case found != nil:
+			blocks = append(blocks, *open)
+			open = nil
+		case open != nil:
+			open.text += strings.TrimPrefix(line, margin) + "\n"
+		}
+		mark = ""
+		if found := marks.FindStringSubmatch(line); found != nil {
+			mark = found[1]
+		}
+	}
+	return blocks
+}
+
+// rows are the cells of every row of the tables that begin with that heading.
+func rows(text, heading string) [][]string {
+	var found [][]string
+	inside := false
+	for line := range strings.SplitSeq(text, "\n") {
+		switch {
+		case strings.HasPrefix(line, "| "+heading+" |"):
+			inside = true
+		case !strings.HasPrefix(line, "|"):
+			inside = false
+		case inside && !strings.HasPrefix(line, "|---"):
+			cells := strings.Split(strings.Trim(line, "|"), "|")
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
+			}
+			found = append(found, cells)
+		}
+	}
+	return found
+}
+
+// firsts are the first cells of rows, which are code, without the backticks.
+func firsts(t *testing.T, rows [][]string) []string {
+	t.Helper()
+	var names []string
+	for _, row := range rows {
+		name := strings.Trim(row[0], "`")
+		if row[0] != "`"+name+"`" {
+			t.Errorf("%q is no code", row[0])
+		}
+		if slices.Contains(names, name) {
+			t.Errorf("%s stands twice", name)
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// same fails for what only one of documented and real has.
+func same(t *testing.T, documented, real []string) {
+	t.Helper()
+	for _, name := range real {
+		if !slices.Contains(documented, name) {
+			t.Errorf("%s is not documented", name)
+		}
+	}
+	for _, name := range documented {
+		if !slices.Contains(real, name) {
+			t.Errorf("%s is documented, and is not there", name)
+		}
+	}
+}
+
+func TestConfigurationNamesEveryKey(t *testing.T) {
+	documented := firsts(t, rows(page(t, "configuration.md"), "Key"))
+	same(t, documented, configKeys("", reflect.TypeFor[config.Config]()))
+}
+
+// configKeys are the keys of a type, as the page writes them: "apis[].name".
+func configKeys(prefix string, of reflect.Type) []string {
+	switch of.Kind() {
+	case reflect.Pointer:
+		return configKeys(prefix, of.Elem())
+	case reflect.Slice:
+		return configKeys(prefix+"[]", of.Elem())
+	case reflect.Map:
+		return configKeys(prefix+".<type>", of.Elem())
+	case reflect.Struct:
+	default:
+		return nil
+	}
+	var keys []string
+	for field := range of.Fields() {
+		switch tag := field.Tag.Get("yaml"); tag {
+		case "", "-":
+		case ",inline":
+			keys = append(keys, configKeys(prefix, field.Type)...)
+		default:
+			key := strings.TrimPrefix(prefix+"."+tag, ".")
+			keys = append(append(keys, key), configKeys(key, field.Type)...)
+		}
+	}
+	return keys
+}
+
+func TestConfigurationsLoad(t *testing.T) {
+	count := 0
+	for name, text := range pages(t) {
+		for _, b := range blocksOf(text) {
+			if b.mark != "config" {
+				continue
+			}
+			count++
+			file := filepath.Join(t.TempDir(), "countersign.yaml")
+			if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := config.Load(file, func(string) (string, bool) { return "", false })
+			if err != nil {
+				t.Errorf("%s:%d: %v", name, b.line, err)
+				continue
+			}
+			for _, fault := range []error{cfg.Tokens().Check(), cfg.Server.Check(), cfg.CheckAdmin()} {
+				if fault != nil {
+					t.Errorf("%s:%d: %v", name, b.line, fault)
+				}
+			}
+		}
+	}
+	if count < 2 {
+		t.Errorf("%d configurations were loaded, want 2 at least", count)
+	}
+}
+
+// reasons are all of authz: the numbers after the last are internal again.
+func reasons() []authz.Reason {
+	all := []authz.Reason{authz.Internal}
+	for number := 1; number < 256; number++ {
+		reason := authz.Reason(number)
+		if reason.String() == authz.Internal.String() {
+			break
+		}
+		all = append(all, reason)
+	}
+	return all
+}
+
+func TestConceptsNameEveryReason(t *testing.T) {
+	statuses := map[string]string{}
+	for _, row := range rows(page(t, "concepts.md"), "Step") {
+		statuses[strings.Trim(row[1], "`")] = row[2]
+	}
+	var codes []string
+	for _, reason := range reasons() {
+		codes = append(codes, reason.String())
+		if status := strconv.Itoa(reason.Status()); statuses[reason.String()] != status {
+			t.Errorf("%s: status %q, want %s", reason, statuses[reason.String()], status)
+		}
+	}
+	same(t, slices.Collect(maps.Keys(statuses)), codes)
+}
+
+// TestStepsStandInOrder holds the table of reasons to the order of the steps, since
+// it says that the earliest wins. What may come at any step stands at the end.
+func TestStepsStandInOrder(t *testing.T) {
+	last := 0
+	for _, row := range rows(page(t, "concepts.md"), "Step") {
+		number, _, _ := strings.Cut(row[0], " ")
+		step, err := strconv.Atoi(number)
+		if number == "any" {
+			step, err = 99, nil
+		}
+		if err != nil || step < last {
+			t.Errorf("%s: step %q comes after step %d", row[1], row[0], last)
+		}
+		last = step
+	}
+}
+
+// write makes a folder of files.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	folder := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+var packageLine = regexp.MustCompile(`(?m)^package (\S+)$`)
+
+// TestPoliciesCompile compiles every policy that is shown, by itself and, those of
+// one package, together; and runs every test that is shown.
+func TestPoliciesCompile(t *testing.T) {
+	tests := 0
+	for name, text := range pages(t) {
+		site := map[string]string{}
+		for _, b := range blocksOf(text) {
+			if b.language != "rego" {
+				continue
+			}
+			at := name + ":" + strconv.Itoa(b.line)
+			found := packageLine.FindStringSubmatch(b.text)
+			if found == nil {
+				t.Errorf("%s: no package", at)
+				continue
+			}
+			if strings.HasSuffix(found[1], "_test") {
+				tests++
+				files := maps.Clone(site)
+				files["shown_test.rego"] = b.text
+				var report strings.Builder
+				if err := rego.Test(t.Context(), rego.Config{Path: write(t, files)}, &report); err != nil {
+					t.Errorf("%s: %v\n%s", at, err, report.String())
+				}
+				continue
+			}
+			decision, _ := strings.CutPrefix(b.mark, "decision ")
+			if _, err := rego.New(rego.Config{Path: write(t, map[string]string{"shown.rego": b.text}), Decision: decision}); err != nil {
+				t.Errorf("%s: %v", at, err)
+			}
+			if found[1] == "countersign.site" {
+				site[strconv.Itoa(b.line)+".rego"] = b.text
+			}
+		}
+		if _, err := rego.New(rego.Config{Path: write(t, site)}); err != nil {
+			t.Errorf("%s: together: %v", name, err)
+		}
+	}
+	if tests == 0 {
+		t.Error("no test was run")
+	}
+}
+
+func TestJSONIsJSON(t *testing.T) {
+	for name, text := range pages(t) {
+		for _, b := range blocksOf(text) {
+			if b.language == "json" && !json.Valid([]byte(b.text)) {
+				t.Errorf("%s:%d: no JSON", name, b.line)
+			}
+		}
+	}
+}
+
+// TestRefusedBuiltinsAreRefused calls each built-in that the page says is refused.
+func TestRefusedBuiltinsAreRefused(t *testing.T) {
+	operands := map[string]string{
+		"http.send": `{}`, "net.lookup_ip_addr": `"h"`, "opa.runtime": ``,
+		"json.match_schema": `{}, {}`, "json.verify_schema": `{}`,
+		"io.jwt.encode_sign": `{}, {}, {}`, "io.jwt.encode_sign_raw": `"", "", ""`,
+	}
+	text := page(t, "writing-policies.md")
+	for name, operand := range operands {
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("%s is not named", name)
+		}
+		module := "package site\n\ndecision := true if " + name + "(" + operand + ")\n"
+		_, err := rego.New(rego.Config{Path: write(t, map[string]string{"a.rego": module}), Decision: "site.decision"})
+		if err == nil || !strings.Contains(err.Error(), name+" is not for policies") {
+			t.Errorf("%s: New = %v, want that it is not for policies", name, err)
+		}
+	}
+}
+
+// TestRequirementsAreTheLibrarys holds the page's table against the library's order.
+func TestRequirementsAreTheLibrarys(t *testing.T) {
+	library := page(t, filepath.Join("..", "rego", "library", "standard.rego"))
+	_, order, found := strings.Cut(library, "order := [")
+	order, _, closed := strings.Cut(order, "]")
+	if !found || !closed {
+		t.Fatal("the library has no order")
+	}
+	var real []string
+	for _, quoted := range regexp.MustCompile(`"([a-z_]+)"`).FindAllStringSubmatch(order, -1) {
+		real = append(real, quoted[1])
+	}
+	documented := firsts(t, rows(page(t, "writing-policies.md"), "Requirement"))
+	if !slices.Equal(documented, real) {
+		t.Errorf("requirements are %q, want %q", documented, real)
+	}
+}
+
+func TestExtensionKeysAreNamed(t *testing.T) {
+	text := page(t, "openapi.md")
+	var documented []string
+	for _, row := range rows(text, "Key") {
+		documented = append(documented, strings.Trim(row[0], "`"))
+	}
+	// The contract's own words: it tells what it knows when it refuses.
+	refused := page(t, filepath.Join("..", "authz", "contract", "testdata", "problems.txtar"))
+	var real []string
+	for _, start := range []string{
+		"x-countersign: is not a mapping; known are ",
+		"get.x-countersign.objects[16]: is not a mapping; known are ",
+	} {
+		_, known, found := strings.Cut(refused, start)
+		known, _, _ = strings.Cut(known, "\n")
+		if !found {
+			t.Errorf("%q is no longer told", start)
+		}
+		real = append(real, strings.Split(known, ", ")...)
+	}
+	same(t, documented, real)
+}
+
+// openKeys are parts of the input that somebody else gives their form.
+var openKeys = []string{
+	"input.attributes", "input.token.claims", "input.parsed_body", "input.parsed_query", "input.operation.parameters",
+}
+
+// TestInputNamesEveryKey has a policy hand out all of its input, for facts that lack
+// nothing.
+func TestInputNamesEveryKey(t *testing.T) {
+	module := "package site\n\ndecision := {\"allowed\": true, \"dynamic_metadata\": {\"input\": input}}\n"
+	verdict := decide(t, module, fullFacts())
+	real := leaves("input", verdict.Reply.Metadata["input"])
+	documented := firsts(t, rows(page(t, "input-and-result.md"), "Key"))
+	same(t, documented, real)
+}
+
+func TestInputOfNobodyHasNoOtherKeys(t *testing.T) {
+	module := "package site\n\ndecision := {\"allowed\": true, \"dynamic_metadata\": {\"input\": input}}\n"
+	verdict := decide(t, module, &authz.Facts{Request: &authz.Request{}})
+	documented := firsts(t, rows(page(t, "input-and-result.md"), "Key"))
+	for _, key := range leaves("input", verdict.Reply.Metadata["input"]) {
+		known := func(d string) bool { return d == key || strings.HasPrefix(d, key+"[]") }
+		if !slices.ContainsFunc(documented, known) {
+			t.Errorf("%s is not documented", key)
+		}
+	}
+}
+
+func leaves(at string, value any) []string {
+	if slices.Contains(openKeys, at) {
+		return []string{at}
+	}
+	found := map[string]bool{}
+	switch value := value.(type) {
+	case map[string]any:
+		for key, member := range value {
+			for _, leaf := range leaves(at+"."+key, member) {
+				found[leaf] = true
+			}
+		}
+	case []any:
+		for _, element := range value {
+			for _, leaf := range leaves(at+"[]", element) {
+				// A list of plain values is a leaf itself.
+				found[strings.TrimRight(leaf, "[]")] = true
+			}
+		}
+		if len(value) == 0 {
+			found[at] = true
+		}
+	default:
+		found[at] = true
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// TestResultNamesEveryKey lets the engine say which keys a result may have.
+func TestResultNamesEveryKey(t *testing.T) {
+	engine := engineOf(t, "package site\n\ndecision := {\"allowed\": true, \"no_such_key\": 1}\n")
+	_, err := engine.Decide(t.Context(), fullFacts())
+	if err == nil {
+		t.Fatal("Decide = nil, want an error for a key that is none")
+	}
+	_, known, found := strings.Cut(err.Error(), "not one of ")
+	if !found {
+		t.Fatalf("Decide = %v, want the keys that there are", err)
+	}
+	same(t, firsts(t, rows(page(t, "input-and-result.md"), "Result key")), strings.Split(known, ", "))
+}
+
+// TestStandardPolicyIsAsTold takes from the page what the library is said to do
+// where it is easily got wrong.
+func TestStandardPolicyIsAsTold(t *testing.T) {
+	tests := []struct {
+		name   string
+		site   string
+		change func(f *authz.Facts)
+		reason string
+	}{
+		{name: "all requirements satisfied", change: func(*authz.Facts) {}},
+		{name: "nothing grants", reason: "nothing_grants", change: func(f *authz.Facts) {
+			f.Match.Operation = &authz.Operation{ID: "a", Security: []authz.Requirement{{Scopes: []string{"s"}}}}
+			f.Inspection.Objects = nil
+		}},
+		{name: "a public operation names an object", reason: "not_owner", change: func(f *authz.Facts) {
+			f.Match.Operation = &authz.Operation{ID: "a"}
+			f.Token, f.Owned = nil, nil
+		}},
+		{name: "a waiver grants", change: func(f *authz.Facts) {
+			f.Match.Operation = &authz.Operation{ID: "a", Permission: "none", Security: []authz.Requirement{{}}}
+			f.Inspection.Objects = nil
+		}, site: "package countersign.site\n\nwaive contains \"permission\"\n"},
+		{name: "a denial is not waived", change: func(*authz.Facts) {}, reason: "closed",
+			site: "package countersign.site\n\ndeny contains \"closed\"\n\nwaive contains \"closed\"\n"},
+		{name: "an earlier requirement is told before a denial", reason: "not_owner", change: func(f *authz.Facts) { f.Owned = nil; f.Match.Operation.Regions = nil },
+			site: "package countersign.site\n\ndeny contains \"closed\"\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			files := map[string]string{"data.json": `{"roles": {"customer": ["read"]}}`}
+			if test.site != "" {
+				files["site.rego"] = test.site
+			}
+			engine, err := rego.New(rego.Config{Path: write(t, files)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			facts := fullFacts()
+			test.change(facts)
+			verdict, err := engine.Decide(t.Context(), facts)
+			if err != nil || verdict.Reason != test.reason || verdict.Allowed != (test.reason == "") {
+				t.Errorf("Decide = %v, %q, %v, want reason %q", verdict.Allowed, verdict.Reason, err, test.reason)
+			}
+		})
+	}
+}
+
+func engineOf(t *testing.T, module string) *rego.Engine {
+	t.Helper()
+	engine, err := rego.New(rego.Config{Path: write(t, map[string]string{"site.rego": module}), Decision: "site.decision"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine
+}
+
+func decide(t *testing.T, module string, facts *authz.Facts) authz.Verdict {
+	t.Helper()
+	verdict, err := engineOf(t, module).Decide(t.Context(), facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verdict
+}
+
+// fullFacts are those of a request of which everything is known, and which the
+// standard policy allows where customers have the permission read.
+func fullFacts() *authz.Facts {
+	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	account := authz.Object{Type: "account", ID: "22289"}
+	return &authz.Facts{
+		ID:   authz.DecisionID{1},
+		Time: now,
+		Request: &authz.Request{
+			API: "bank", Method: "GET", Host: "api.example", Target: "/accounts/22289?q=1",
+			Address: "192.0.2.1", Principal: "spiffe://acme",
+			Attributes: func() map[string]any { return map[string]any{"request": map[string]any{}} },
+		},
+		Target: authz.Target{Path: "/accounts/22289"},
+		Match: authz.Match{
+			API: "bank",
+			Operation: &authz.Operation{
+				ID: "GetAccount", API: "bank", Method: "GET", Path: "/accounts/{AccountId}",
+				Security: []authz.Requirement{{Scopes: []string{"accounts"}}},
+				Consent:  [][]string{{"ReadAccountsBasic"}}, Permission: "read", Grant: authz.GrantScope,
+				Regions: []string{"GB"},
+				StepUp:  &authz.StepUp{ACRValues: []string{"sca"}, MaxAge: time.Hour},
+			},
+			Parameters: map[string]string{"AccountId": "22289"},
+		},
+		Certificate: &authz.Certificate{Subject: "CN=Acme", URIs: []string{"spiffe://acme"}, DNS: []string{"acme.example"}, Country: "GB"},
+		Token: &authz.Token{
+			Caller: authz.Caller{
+				Kind: authz.Customer, Issuer: "https://auth.example", Subject: "ann", Client: "acme", Tenant: "retail",
+				Roles: []string{"customer"}, Scopes: []string{"accounts"}, Actor: "app", Region: "GB", Consent: "c-1",
+			},
+			Issuer: "https://auth.example", Claims: map[string]any{"sub": "ann"},
+			IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Minute), AuthTime: now.Add(-time.Minute),
+			ACR: "sca", AMR: []string{"pwd"}, Bindings: []authz.Binding{authz.MTLS},
+		},
+		Inspection: authz.Inspection{
+			Objects: []authz.Named{{Object: account, Where: "path"}},
+			Body:    map[string]any{"a": "b"}, Parsed: true,
+		},
+		Owned: map[authz.Object]authz.Ownership{account: {Relation: "owner", Region: "GB"}},
+		Consent: &authz.Consent{
+			ID: "c-1", Status: "AUTH", Client: "acme", Subject: "ann", Permissions: []string{"ReadAccountsBasic"},
+			Objects: []authz.Object{account}, ExpiresAt: now.Add(time.Hour),
+		},
+		Region: authz.Region{Service: "GB", Caller: "GB"},
+	}
+}
+
+// envoyShell holds the parts that envoy.md shows, as a whole configuration.
+const envoyShell = `
+static_resources:
+  listeners:
+  - name: edge
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: edge
+          use_remote_address: true
+          xff_num_trusted_hops: 1
+          forward_client_cert_details: SANITIZE
+{{paths}}
+{{traces}}
+          http_filters:
+{{filter}}
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+{{routes}}
+  clusters:
+{{cluster}}
+  - name: upstream
+    type: STATIC
+    load_assignment:
+      cluster_name: upstream
+      endpoints:
+      - lb_endpoints:
+{{socket}}
+`
+
+// TestEnvoyTakesWhatIsShown has Envoy judge the parts that envoy.md shows. It is
+// skipped where COUNTERSIGN_ENVOY, which make test sets, names no Envoy.
+func TestEnvoyTakesWhatIsShown(t *testing.T) {
+	indents := map[string]int{"paths": 10, "traces": 10, "filter": 10, "routes": 14, "cluster": 2, "socket": 8}
+	whole, shown := envoyShell, 0
+	for _, b := range blocksOf(page(t, "envoy.md")) {
+		part, ok := strings.CutPrefix(b.mark, "envoy ")
+		if !ok {
+			continue
+		}
+		shown++
+		margin := strings.Repeat(" ", indents[part])
+		text := margin + strings.ReplaceAll(strings.TrimSpace(b.text), "\n", "\n"+margin)
+		whole = strings.ReplaceAll(whole, "{{"+part+"}}", text)
+	}
+	if shown != len(indents) || strings.Contains(whole, "{{") {
+		t.Fatalf("%d parts are shown, want %d:\n%s", shown, len(indents), whole)
+	}
+	envoy := os.Getenv("COUNTERSIGN_ENVOY")
+	if envoy == "" {
+		t.Skip("COUNTERSIGN_ENVOY names no Envoy")
+	}
+	file := filepath.Join(write(t, map[string]string{"envoy.yaml": whole}), "envoy.yaml")
+	judged := exec.CommandContext(t.Context(), envoy, "--mode", "validate", "--log-level", "error", "-c", file)
+	if out, err := judged.CombinedOutput(); err != nil {
+		t.Errorf("envoy: %v\n%s", err, out)
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for name, text := range pages(t) {
+		for _, found := range link.FindAllStringSubmatch(withoutBlocks(text), -1) {
+			target, err := url.Parse(found[1])
+			if err != nil || target.IsAbs() {
+				continue
+			}
+			file := name
+			if target.Path != "" {
+				file = filepath.Join(filepath.Dir(name), filepath.FromSlash(target.Path))
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%s: %s leads nowhere", name, found[1])
+				continue
+			}
+			if target.Fragment != "" && !slices.Contains(anchors(page(t, file)), target.Fragment) {
+				t.Errorf("%s: %s has no such heading", name, found[1])
+			}
+		}
+	}
+}
+
+func withoutBlocks(text string) string {
+	var kept []string
+	inside := false
+	for line := range strings.SplitSeq(text, "\n") {
+		if fence.MatchString(line) {
+			inside = !inside
+			continue
+		}
+		if !inside {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
+}
+
+// anchors are a page's headings as GitHub links to them.
+func anchors(text string) []string {
+	var all []string
+	for line := range strings.SplitSeq(withoutBlocks(text), "\n") {
+		if !strings.HasPrefix(line, "#") {
+			continue
+		}
+		heading := strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#")))
+		kept := strings.Map(func(c rune) rune {
+			switch {
+			case c == ' ':
+				return '-'
+			case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
+				return c
+			}
+			return -1
+		}, heading)
+		all = append(all, kept)
+	}
+	return all
+}
