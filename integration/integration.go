@@ -1,0 +1,4 @@
+// Package integration holds the tests that need more than one package: the house's
+// import rules, the demo bank's stories through the pure pipeline and through the
+// real Envoy, and the proof that those stories notice when a check is missing.
+package integration

@@ -1,0 +1,542 @@
+//go:build mutants
+
+package integration
+
+// The files that checks stand in.
+const (
+	targetGo      = "authz/target.go"
+	pipelineGo    = "authz/pipeline.go"
+	lookupGo      = "authz/lookup.go"
+	jsonGo        = "authz/json.go"
+	matchGo       = "authz/contract/match.go"
+	inspectGo     = "authz/contract/inspect.go"
+	bodyGo        = "authz/contract/body.go"
+	credentialsGo = "authz/token/credentials.go"
+	joseGo        = "authz/token/jose.go"
+	jwsGo         = "authz/token/jws.go"
+	tokenGo       = "authz/token/token.go"
+	claimsGo      = "authz/token/claims.go"
+	callerGo      = "authz/token/caller.go"
+	bindingGo     = "authz/token/binding.go"
+	keySetGo      = "authz/token/jwks/set.go"
+	ownershipGo   = "authz/ownership/ownership.go"
+	allowGo       = "envoy/allow.go"
+	standardRego  = "rego/library/standard.rego"
+	siteRego      = "examples/openbanking/policy/site.rego"
+	bankYAML      = "examples/openbanking/countersign.yaml.tmpl"
+	envoyYAML     = "examples/openbanking/envoy.yaml.tmpl"
+)
+
+// mutations are the checks that stories rely on, in the order in which a request
+// meets them. Where several checks stand behind one another, so that one alone is
+// not missed, all of them are taken out at once.
+var mutations = []mutation{
+	// What is asked for.
+	{
+		name: "a path has one meaning",
+		edits: []edit{{targetGo,
+			"strings.ContainsAny(segment, `;\\#`)",
+			"strings.ContainsAny(segment, `\\#`)"}},
+		stories: []string{"66-ambiguous-path"},
+	},
+	{
+		name: "unknown paths are told to callers with a token only",
+		edits: []edit{{pipelineGo,
+			"errors.Is(unknown, NoContract) {",
+			"unknown != nil {"}},
+		stories: []string{"62-unknown-path"},
+	},
+	{
+		// Without it the pipeline panics for lack of an operation, and denies.
+		name: "unknown paths and methods are refused",
+		edits: []edit{{pipelineGo,
+			"if unknown != nil {",
+			"if false {"}},
+		stories: []string{"63-unknown-path-with-token", "64-wrong-method"},
+	},
+	{
+		name: "a path is known with some methods only",
+		edits: []edit{{matchGo,
+			"operation, ok := found.operations[request.Method]\n",
+			"operation, ok := found.operations[request.Method]\nif !ok {\noperation, ok = found.operations[\"GET\"]\n}\n"}},
+		stories: []string{"64-wrong-method"},
+	},
+
+	// Who asks: the token.
+	{
+		name: "a bad token is refused where none is needed",
+		edits: []edit{{pipelineGo,
+			"if errors.Is(err, NoCredentials) && operation != nil",
+			"if operation != nil"}},
+		stories: []string{"61-public-with-bad-token"},
+	},
+	{
+		name: "operations take a token unless they are public",
+		edits: []edit{{pipelineGo,
+			"operation != nil && operation.TakesAnonymous()",
+			"operation != nil"}},
+		stories: []string{"39-no-token"},
+	},
+	{
+		name: "no credentials are not bad credentials",
+		edits: []edit{{credentialsGo,
+			"case count == 0:",
+			"case false:"}},
+		stories: []string{"39-no-token", "62-unknown-path"},
+	},
+	{
+		name: "one credential at a time",
+		edits: []edit{{credentialsGo,
+			"case count > 1 || strings.Contains(value, \",\"):",
+			"case false:"}},
+		stories: []string{"37-two-tokens"},
+	},
+	{
+		name: "the credentials' scheme",
+		edits: []edit{{credentialsGo,
+			"case !strings.EqualFold(scheme, \"Bearer\"):",
+			"case false:"}},
+		stories: []string{"68-password"},
+	},
+	{
+		name: "no token in the query",
+		edits: []edit{{credentialsGo,
+			"queried := tokenInQuery(request.Target)",
+			"queried := false"}},
+		stories: []string{"69-token-in-query"},
+	},
+	{
+		// Each part is decoded on its own.
+		name: "a token is a token",
+		edits: []edit{
+			{joseGo,
+				"data, err := decode(part)\n",
+				"data, err := decode(part)\nif err != nil {\nreturn map[string]any{}, nil\n}\n"},
+			{joseGo,
+				"parsed.signature, err = decode(parts[2]); err != nil",
+				"parsed.signature, _ = decode(parts[2]); false"},
+		},
+		stories: []string{"36-not-a-token"},
+	},
+	{
+		name: "the token's type",
+		edits: []edit{{joseGo,
+			"if !slices.Contains(i.types, kind) {",
+			"if false && !slices.Contains(i.types, kind) {"}},
+		stories: []string{"35-id-token"},
+	},
+	{
+		// No key fits such an algorithm, so the token is refused for that.
+		name: "algorithms that are accepted",
+		edits: []edit{{joseGo,
+			"if !slices.Contains(i.algorithms, parsed.algorithm) {",
+			"if false {"}},
+		stories: []string{"30-token-unsigned", "31-token-signed-with-public-key"},
+	},
+	{
+		name: "the issuer",
+		edits: []edit{{tokenGo,
+			"issuer, known := v.issuers[name]",
+			"issuer, known := v.issuers[\"https://auth.bank.example\"]"}},
+		stories: []string{"29-token-of-another-issuer"},
+	},
+	{
+		// Another key is taken, and the signature is not of that.
+		name: "the key's id",
+		edits: []edit{{keySetGo,
+			"kid != \"\" && key.ID != kid || !key.Fits(algorithm)",
+			"!key.Fits(algorithm)"}},
+		stories: []string{"32-token-of-unknown-key"},
+	},
+	{
+		name: "the signature",
+		edits: []edit{{jwsGo,
+			"if err := check(parsed, key.Public); err != nil {",
+			"if false {"}},
+		stories: []string{"33-token-forged", "34-token-changed"},
+	},
+	{
+		// What has no end has ended long ago.
+		name: "claims that a token must have",
+		edits: []edit{{claimsGo,
+			"r.need(\"exp\", ",
+			"r.need("}},
+		stories: []string{"70-token-without-end"},
+	},
+	{
+		name: "the audience",
+		edits: []edit{{tokenGo,
+			"if !slices.ContainsFunc(k.claims.audiences,",
+			"if false && !slices.ContainsFunc(k.claims.audiences,"}},
+		stories: []string{"28-token-for-another-audience"},
+	},
+	{
+		name: "exp",
+		edits: []edit{{tokenGo,
+			"case !at.Before(k.claims.expiresAt.Add(k.issuer.skew)):",
+			"case false:"}},
+		stories: []string{"26-token-expired", "61-public-with-bad-token"},
+	},
+	{
+		name: "nbf",
+		edits: []edit{{tokenGo,
+			"case k.claims.notBefore.After(latest):",
+			"case false:"}},
+		stories: []string{"27-token-not-yet-valid"},
+	},
+	{
+		name: "iat",
+		edits: []edit{{tokenGo,
+			"case k.claims.issuedAt.After(latest):",
+			"case false:"}},
+		stories: []string{"71-token-from-the-future"},
+	},
+	{
+		name: "a login is before its token",
+		edits: []edit{{claimsGo,
+			"if c.authTime.After(c.issuedAt.Add(issuer.skew)) {",
+			"if false {"}},
+		stories: []string{"72-login-to-come"},
+	},
+
+	// Who asks: what the token is bound to.
+	{
+		name: "a bound token comes with a certificate",
+		edits: []edit{{bindingGo,
+			"return fmt.Errorf(\"binding: %w\", authz.CertificateMissing)",
+			"return nil"}},
+		stories: []string{"22-stolen-token", "24-listener-without-certificates", "25-forged-certificate-header"},
+	},
+	{
+		name: "a bound token comes with its own certificate",
+		edits: []edit{{bindingGo,
+			"return fmt.Errorf(\"binding: %w\", authz.CertificateMismatch)",
+			"return nil"}},
+		stories: []string{"23-stolen-token-of-another-client"},
+	},
+	{
+		name: "a binding that is not understood is not satisfied",
+		edits: []edit{{bindingGo,
+			"return fmt.Errorf(\"binding: %w\", authz.BindingUnsupported)",
+			"return nil"}},
+		stories: []string{"73-token-bound-otherwise"},
+	},
+
+	// What the contract lets such a caller ask for.
+	{
+		name: "scopes",
+		edits: []edit{{pipelineGo,
+			"if holdsAll(caller.Scopes, requirement.Scopes) {",
+			"if true {"}},
+		stories: []string{"40-scope-missing"},
+	},
+	{
+		// A client that gets past it has no customer's consent; a customer has the
+		// scope, which is all that is asked.
+		name: "kinds of caller",
+		edits: []edit{{pipelineGo,
+			"return r.Kinds == nil || ",
+			"return true || "}},
+		stories: []string{"41-client-in-place-of-customer", "43-customer-in-place-of-client"},
+	},
+	{
+		name: "a client's own token is the client's, whatever it says",
+		edits: []edit{{callerGo,
+			"case itself:",
+			"case false:"}},
+		stories: []string{"74-client-called-customer"},
+	},
+
+	// What the request names.
+	{
+		name: "objects in the path",
+		edits: []edit{{inspectGo,
+			"err = names.path(rule, match.Parameters)",
+			"err = nil"}},
+		stories: []string{"02-another-customers-account", "12-unknown-account"},
+	},
+	{
+		name: "objects in the query",
+		edits: []edit{{inspectGo,
+			"err = names.query(rule, target)",
+			"err = nil"}},
+		stories: []string{"03-another-account-in-query", "04-two-accounts-in-query"},
+	},
+	{
+		name: "all objects in the query",
+		edits: []edit{{inspectGo,
+			"for _, value := range values {",
+			"for _, value := range values[:1] {"}},
+		stories: []string{"04-two-accounts-in-query"},
+	},
+	{
+		name: "names that differ in case only",
+		edits: []edit{{inspectGo,
+			"if name != rule.Name && ",
+			"if false && name != rule.Name && "}, {bodyGo,
+			"if other != name && ",
+			"if false && other != name && "}},
+		stories: []string{"75-account-in-another-case", "76-account-in-another-case-in-body"},
+	},
+	{
+		name: "objects in a header",
+		edits: []edit{{inspectGo,
+			"err = names.header(rule, request.Headers)",
+			"err = nil"}},
+		stories: []string{"05-another-account-in-header"},
+	},
+	{
+		// The two make one id, which nobody's account has.
+		name: "one object in a header",
+		edits: []edit{{inspectGo,
+			"|| !rule.List && strings.Contains(value, \",\")",
+			""}},
+		stories: []string{"77-two-accounts-in-header"},
+	},
+	{
+		name: "objects in the body",
+		edits: []edit{{inspectGo,
+			"err = names.body(rule, body, rule.Pointer, \"body\")",
+			"err = nil"}},
+		stories: []string{"06-another-account-in-body"},
+	},
+	{
+		name: "a member stands once in the body",
+		edits: []edit{{jsonGo,
+			"if _, twice := object[name]; twice {",
+			"if false {"}},
+		stories: []string{"07-account-twice-in-body"},
+	},
+	{
+		// No body is read then, and the account that it must name is missed.
+		name: "the body's format",
+		edits: []edit{
+			{bodyGo, "case readsBody(operation) && ", "case false && "},
+			{bodyGo, "case isForm(kind) && ", "case false && "},
+		},
+		stories: []string{"59-payment-in-another-format"},
+	},
+	{
+		name: "objects that must be named",
+		edits: []edit{{inspectGo,
+			"if rule.Optional {",
+			"if true {"}},
+		stories: []string{"10-account-left-out"},
+	},
+
+	// What the policy asks of the consent.
+	{
+		// All else that is asked of a consent is not satisfied without one.
+		name: "there is a consent",
+		edits: []edit{{standardRego,
+			"\tis_string(input.consent.id)\n\tinput.consent.id != \"\"\n",
+			"\ttrue\n"}},
+		stories: []string{"19-consent-unknown"},
+	},
+	{
+		name: "the consent's client",
+		edits: []edit{{standardRego,
+			"\tinput.consent.client == input.caller.client\n",
+			""}},
+		stories: []string{"16-consent-of-another-client"},
+	},
+	{
+		name: "the consent's subject",
+		edits: []edit{{standardRego,
+			"\tinput.consent.subject == input.caller.subject\n",
+			""}},
+		stories: []string{"17-consent-of-another-customer"},
+	},
+	{
+		name: "the consent's status",
+		edits: []edit{{standardRego,
+			"if input.consent.status in {\"AUTH\", \"Authorised\"}",
+			"if input.consent.status"}},
+		stories: []string{"15-consent-revoked"},
+	},
+	{
+		name: "the consent's expiry",
+		edits: []edit{{standardRego,
+			"\tinput.consent.expires_at > input.request.time\n",
+			""}},
+		stories: []string{"14-consent-expired"},
+	},
+	{
+		name: "the consent's permissions",
+		edits: []edit{{standardRego,
+			"\t\tpermission in input.consent.permissions\n",
+			""}},
+		stories: []string{"13-consent-without-permission"},
+	},
+	{
+		name: "the consent's objects",
+		edits: []edit{{standardRego,
+			"\t{\"type\": named.facts.type, \"id\": named.facts.id} in input.consent.objects\n",
+			""}},
+		stories: []string{"18-consent-for-another-account", "12-unknown-account"},
+	},
+
+	// Whose things are, and where they are.
+	{
+		name: "ownership",
+		edits: []edit{{standardRego,
+			"\tnamed.facts.owned == true\n",
+			""}},
+		stories: []string{"02-another-customers-account", "03-another-account-in-query", "04-two-accounts-in-query",
+			"05-another-account-in-header", "06-another-account-in-body"},
+	},
+	{
+		name: "the bank's own word on ownership",
+		edits: []edit{{bankYAML,
+			"and customers.subject = :subject",
+			"and :subject = :subject"}},
+		stories: []string{"02-another-customers-account", "06-another-account-in-body"},
+	},
+	{
+		// The pipeline does not ask about them, the lookup does not answer, and the
+		// policy does not believe it.
+		name: "clients and staff own nothing",
+		edits: []edit{
+			{lookupGo,
+				"asksOwners := len(f.Inspection.Objects) > 0 && caller.Kind == Customer",
+				"asksOwners := len(f.Inspection.Objects) > 0"},
+			{ownershipGo,
+				"if caller.Kind != authz.Customer || ",
+				"if "},
+			{standardRego,
+				"\tinput.caller.kind == \"customer\"\n\tsome named in objects\n",
+				"\tsome named in objects\n"},
+		},
+		stories: []string{"78-own-account-as-staff"},
+	},
+	{
+		name: "the service's region",
+		edits: []edit{{standardRego,
+			"\tinput.region.service in input.operation.regions\n",
+			""}},
+		stories: []string{"82-served-from-elsewhere"},
+	},
+	{
+		name: "the caller's region",
+		edits: []edit{{standardRego,
+			"\tinput.region.caller in served\n",
+			""}},
+		stories: []string{"51-caller-from-abroad"},
+	},
+	{
+		name: "the object's region",
+		edits: []edit{{standardRego,
+			"\tnamed.facts.region in served\n",
+			""}},
+		stories: []string{"52-account-kept-abroad"},
+	},
+
+	// What else the policy asks of the caller, and the bank's own rules.
+	{
+		name: "a permission is of the caller's own role",
+		edits: []edit{{standardRego,
+			"\tsome role in input.caller.roles\n",
+			"\tsome role, _ in data.roles\n"}},
+		stories: []string{"45-role-not-held", "49-customer-in-back-office"},
+	},
+	{
+		name: "how long ago the user authenticated",
+		edits: []edit{{standardRego,
+			"\tage <= input.operation.step_up.max_age\n",
+			""}},
+		stories: []string{"54-payment-without-step-up"},
+	},
+	{
+		name: "what the site denies",
+		edits: []edit{{standardRego,
+			"refusals := (unmet - waived) | denied",
+			"refusals := unmet - waived"}},
+		stories: []string{"55-large-payment", "57-unreadable-payment", "58-payment-of-a-number"},
+	},
+	{
+		name: "the site's limit on payments",
+		edits: []edit{{siteRego,
+			"\tto_number(amount) <= 10000\n",
+			""}},
+		stories: []string{"55-large-payment"},
+	},
+	{
+		// What is no text cannot be read any further, which is an error.
+		name: "the site's amounts are text",
+		edits: []edit{{siteRego,
+			"\tis_string(amount)\n",
+			""}},
+		stories: []string{"58-payment-of-a-number"},
+	},
+	{
+		name: "the site's amounts are in one notation",
+		edits: []edit{{siteRego,
+			"\tregex.match(`^[0-9]{1,9}(\\.[0-9]{1,2})?$`, amount)\n",
+			""}},
+		stories: []string{"79-small-payment-unreadable"},
+	},
+	{
+		name: "a case is about some accounts",
+		edits: []edit{{siteRego,
+			"\tsome key in case.objects\n",
+			"\tsome named in input.objects\n\tkey := concat(\":\", [named.type, named.id])\n"}},
+		stories: []string{"48-case-for-another-account"},
+	},
+	{
+		name: "a case is somebody's",
+		edits: []edit{{siteRego,
+			"\tcase.agent == input.caller.subject\n",
+			""}},
+		stories: []string{"47-no-open-case"},
+	},
+	{
+		name: "a case is for support",
+		edits: []edit{{siteRego,
+			"\t\"support\" in input.caller.roles\n",
+			""}},
+		stories: []string{"80-case-without-role"},
+	},
+	{
+		// One of what is not required is left out, and what is left in is taken away
+		// from the refusals one by one.
+		name: "a waiver lifts what it names alone",
+		edits: []edit{
+			{standardRego,
+				"some name in data.countersign.site.waive; name in required}",
+				"some name in data.countersign.site.waive}"},
+			{standardRego,
+				"refusals := (unmet - waived) | denied",
+				"refusals := {refusal | some refusal in unmet; count(waived) == 0} | denied"},
+		},
+		stories: []string{"48-case-for-another-account"},
+	},
+
+	// What only Envoy's own requests show.
+	{
+		name:    "clients cannot say who calls",
+		edits:   []edit{{allowGo, "if isOwn(field.Name)", "if false"}},
+		stories: []string{"65-spoofed-identity"},
+		told:    throughEnvoy,
+	},
+	{
+		name:    "the upstream is told no other method or path",
+		edits:   []edit{{allowGo, " || overrides(field.Name)", ""}},
+		stories: []string{"81-another-method-in-a-header"},
+		told:    throughEnvoy,
+	},
+	{
+		name:    "traces begin at Envoy",
+		edits:   []edit{{envoyYAML, "- remove: traceparent", "- remove: x-traceparent"}},
+		stories: []string{"67-spoofed-trace"},
+		told:    throughEnvoy,
+	},
+	{
+		// Every story misses its record then.
+		name: "decisions are recorded",
+		edits: []edit{{pipelineGo,
+			"if err := p.record(ctx, &decision, facts); err != nil {",
+			"if err := error(nil); err != nil {"}},
+		stories: []string{ordinary, "02-another-customers-account"},
+		told:    throughEnvoy,
+	},
+}
