@@ -26,7 +26,7 @@ type Pipeline struct {
 
 var _ Checker = (*Pipeline)(nil)
 
-// recordGrace is for recording a denial because time ran out. It is less than what
+// recordGrace is for recording what was decided as time ran out. It is less than what
 // package envoy keeps of a call's time.
 const recordGrace = 10 * time.Millisecond
 
@@ -35,7 +35,7 @@ func (p *Pipeline) Load(snapshot *Snapshot) { p.snapshot.Store(snapshot) }
 
 // Check decides one request and records the decision; what goes wrong on the way is
 // a denial too. ctx, which package envoy ends before Envoy's own deadline, bounds the
-// whole of it, but for a moment in which a denial because time ran out is recorded.
+// whole of it, but for a moment in which what was decided last is still recorded.
 func (p *Pipeline) Check(ctx context.Context, request *Request) Decision {
 	began := time.Now()
 	facts := &Facts{ID: NewDecisionID(), Time: p.now(), Request: request}
@@ -53,8 +53,8 @@ func (p *Pipeline) Check(ctx context.Context, request *Request) Decision {
 
 // decide is the order of steps. The order is security: the earlier failure wins,
 // and what a request names is not looked at until its caller is known. An error
-// is a denial; its Reason says with which status and challenge. What is no Reason
-// is a fault of ours: 500, or 503 where time ran out.
+// is a denial; its Reason says with which status and challenge: those at the right.
+// What is no Reason is a fault of ours, 500; where time ran out, ours are 503.
 func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict, err error) {
 	// The path has one meaning, or the request is refused: dot segments, "//", ";"
 	// and whatever else an upstream could read otherwise.                        400
@@ -92,8 +92,8 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 		return v, err
 	}
 	// Facts from the stores, side by side: the consent that the token names, and
-	// which objects are the customer's. Staff, and clients by themselves, own nothing
-	// and are not asked about. A store that fails is never "not hers".           503
+	// which objects are the customer's. Staff, and clients by themselves, own nothing:
+	// no owner is looked up for them. A store that fails is never "not hers".    503
 	if err = p.lookUp(ctx, f); err != nil {
 		return v, err
 	}
@@ -196,9 +196,9 @@ func unlessAnonymous(err error, operation *Operation) error {
 }
 
 // permits holds the caller against the contract's security: any one requirement
-// must be met whole (OpenAPI 3.1 §4.8.30). That nobody may call too ({}) excuses no
-// caller with a token from another one, or a token without the scope would be granted
-// what is its holder's. A caller of the right kind is told which scope is lacking, any
+// must be met whole (OpenAPI 3.1 §4.8.30). The requirement {} is met by callers without
+// a token only: one with a token must meet another, or a token without the scope would
+// be granted what is its holder's. A caller of the right kind is told which scope is lacking, any
 // other that its kind is wrong.
 func permits(operation *Operation, caller Caller) error {
 	if operation.Public() {
