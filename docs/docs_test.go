@@ -15,131 +15,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/rego"
 )
 
-func page(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// pages are all pages by file name, those of the folder above among them.
-func pages(t *testing.T) map[string]string {
-	t.Helper()
-	names, err := filepath.Glob("*.md")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("Glob = %v, %v, want pages", names, err)
-	}
-	above, err := filepath.Glob("../*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names = append(names, above...)
-	all := map[string]string{}
-	for _, name := range names {
-		all[name] = page(t, name)
-	}
-	return all
-}
-
-// block is a fenced block of code.
-type block struct {
-	language, text string
-	// mark is what an HTML comment on the line before says after "test:".
-	mark string
-	line int
-}
-
 // fence begins and ends a block, which may be indented as part of a list.
 var fence = regexp.MustCompile("^( *)```(.*)$")
 
 // marks is the comment before a block.
 var marks = regexp.MustCompile(`^ *<!-- test: (.*) -->$`)
-
-func blocksOf(text string) []block {
-	var blocks []block
-	var open *block
-	margin, mark := "", ""
-	for i, line := range strings.Split(text, "\n") {
-		found := fence.FindStringSubmatch(line)
-		switch {
-		case found != nil && open == nil:
-			margin = found[1]
-			open = &block{language: found[2], mark: mark, line: i + 1}
-		case found != nil:
-			blocks = append(blocks, *open)
-			open = nil
-		case open != nil:
-			open.text += strings.TrimPrefix(line, margin) + "\n"
-		}
-		mark = ""
-		if found := marks.FindStringSubmatch(line); found != nil {
-			mark = found[1]
-		}
-	}
-	return blocks
-}
-
-// rows are the cells of every row of the tables that begin with that heading.
-func rows(text, heading string) [][]string {
-	var found [][]string
-	inside := false
-	for line := range strings.SplitSeq(text, "\n") {
-		switch {
-		case strings.HasPrefix(line, "| "+heading+" |"):
-			inside = true
-		case !strings.HasPrefix(line, "|"):
-			inside = false
-		case inside && !strings.HasPrefix(line, "|---"):
-			cells := strings.Split(strings.Trim(line, "|"), "|")
-			for i := range cells {
-				cells[i] = strings.TrimSpace(cells[i])
-			}
-			found = append(found, cells)
-		}
-	}
-	return found
-}
-
-// firsts are the first cells of rows, which are code, without the backticks.
-func firsts(t *testing.T, rows [][]string) []string {
-	t.Helper()
-	var names []string
-	for _, row := range rows {
-		name := strings.Trim(row[0], "`")
-		if row[0] != "`"+name+"`" {
-			t.Errorf("%q is no code", row[0])
-		}
-		if slices.Contains(names, name) {
-			t.Errorf("%s stands twice", name)
-		}
-		names = append(names, name)
-	}
-	return names
-}
-
-// same fails for what only one of documented and real has.
-func same(t *testing.T, documented, real []string) {
-	t.Helper()
-	for _, name := range real {
-		if !slices.Contains(documented, name) {
-			t.Errorf("%s is not documented", name)
-		}
-	}
-	for _, name := range documented {
-		if !slices.Contains(real, name) {
-			t.Errorf("%s is documented, and is not there", name)
-		}
-	}
-}
 
 func TestConfigurationNamesEveryKey(t *testing.T) {
 	documented := firsts(t, rows(page(t, "configuration.md"), "Key"))
@@ -380,70 +266,6 @@ var openKeys = []string{
 	"input.attributes", "input.token.claims", "input.parsed_body", "input.parsed_query", "input.operation.parameters",
 }
 
-// TestInputNamesEveryKey has a policy hand out all of its input, for facts that lack
-// nothing.
-func TestInputNamesEveryKey(t *testing.T) {
-	module := "package site\n\ndecision := {\"allowed\": true, \"dynamic_metadata\": {\"input\": input}}\n"
-	verdict := decide(t, module, fullFacts())
-	real := leaves("input", verdict.Reply.Metadata["input"])
-	documented := firsts(t, rows(page(t, "input-and-result.md"), "Key"))
-	same(t, documented, real)
-}
-
-func TestInputOfNobodyHasNoOtherKeys(t *testing.T) {
-	module := "package site\n\ndecision := {\"allowed\": true, \"dynamic_metadata\": {\"input\": input}}\n"
-	verdict := decide(t, module, &authz.Facts{Request: &authz.Request{}})
-	documented := firsts(t, rows(page(t, "input-and-result.md"), "Key"))
-	for _, key := range leaves("input", verdict.Reply.Metadata["input"]) {
-		known := func(d string) bool { return d == key || strings.HasPrefix(d, key+"[]") }
-		if !slices.ContainsFunc(documented, known) {
-			t.Errorf("%s is not documented", key)
-		}
-	}
-}
-
-func leaves(at string, value any) []string {
-	if slices.Contains(openKeys, at) {
-		return []string{at}
-	}
-	found := map[string]bool{}
-	switch value := value.(type) {
-	case map[string]any:
-		for key, member := range value {
-			for _, leaf := range leaves(at+"."+key, member) {
-				found[leaf] = true
-			}
-		}
-	case []any:
-		for _, element := range value {
-			for _, leaf := range leaves(at+"[]", element) {
-				// A list of plain values is a leaf itself.
-				found[strings.TrimRight(leaf, "[]")] = true
-			}
-		}
-		if len(value) == 0 {
-			found[at] = true
-		}
-	default:
-		found[at] = true
-	}
-	return slices.Sorted(maps.Keys(found))
-}
-
-// TestResultNamesEveryKey lets the engine say which keys a result may have.
-func TestResultNamesEveryKey(t *testing.T) {
-	engine := engineOf(t, "package site\n\ndecision := {\"allowed\": true, \"no_such_key\": 1}\n")
-	_, err := engine.Decide(t.Context(), fullFacts())
-	if err == nil {
-		t.Fatal("Decide = nil, want an error for a key that is none")
-	}
-	_, known, found := strings.Cut(err.Error(), "not one of ")
-	if !found {
-		t.Fatalf("Decide = %v, want the keys that there are", err)
-	}
-	same(t, firsts(t, rows(page(t, "input-and-result.md"), "Result key")), strings.Split(known, ", "))
-}
-
 // TestStandardPolicyIsAsTold takes from the page what the library is said to do
 // where it is easily got wrong.
 func TestStandardPolicyIsAsTold(t *testing.T) {
@@ -488,72 +310,6 @@ func TestStandardPolicyIsAsTold(t *testing.T) {
 				t.Errorf("Decide = %v, %q, %v, want reason %q", verdict.Allowed, verdict.Reason, err, test.reason)
 			}
 		})
-	}
-}
-
-func engineOf(t *testing.T, module string) *rego.Engine {
-	t.Helper()
-	engine, err := rego.New(rego.Config{Path: write(t, map[string]string{"site.rego": module}), Decision: "site.decision"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return engine
-}
-
-func decide(t *testing.T, module string, facts *authz.Facts) authz.Verdict {
-	t.Helper()
-	verdict, err := engineOf(t, module).Decide(t.Context(), facts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return verdict
-}
-
-// fullFacts are those of a request of which everything is known, and which the
-// standard policy allows where customers have the permission read.
-func fullFacts() *authz.Facts {
-	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	account := authz.Object{Type: "account", ID: "22289"}
-	return &authz.Facts{
-		ID:   authz.DecisionID{1},
-		Time: now,
-		Request: &authz.Request{
-			API: "bank", Method: "GET", Host: "api.example", Target: "/accounts/22289?q=1",
-			Address: "192.0.2.1", Principal: "spiffe://acme",
-			Attributes: func() map[string]any { return map[string]any{"request": map[string]any{}} },
-		},
-		Target: authz.Target{Path: "/accounts/22289"},
-		Match: authz.Match{
-			API: "bank",
-			Operation: &authz.Operation{
-				ID: "GetAccount", API: "bank", Method: "GET", Path: "/accounts/{AccountId}",
-				Security: []authz.Requirement{{Scopes: []string{"accounts"}}},
-				Consent:  [][]string{{"ReadAccountsBasic"}}, Permission: "read", Grant: authz.GrantScope,
-				Regions: []string{"GB"},
-				StepUp:  &authz.StepUp{ACRValues: []string{"sca"}, MaxAge: time.Hour},
-			},
-			Parameters: map[string]string{"AccountId": "22289"},
-		},
-		Certificate: &authz.Certificate{Subject: "CN=Acme", URIs: []string{"spiffe://acme"}, DNS: []string{"acme.example"}, Country: "GB"},
-		Token: &authz.Token{
-			Caller: authz.Caller{
-				Kind: authz.Customer, Issuer: "https://auth.example", Subject: "ann", Client: "acme", Tenant: "retail",
-				Roles: []string{"customer"}, Scopes: []string{"accounts"}, Actor: "app", Region: "GB", Consent: "c-1",
-			},
-			Issuer: "https://auth.example", Claims: map[string]any{"sub": "ann"},
-			IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Minute), AuthTime: now.Add(-time.Minute),
-			ACR: "sca", AMR: []string{"pwd"}, Bindings: []authz.Binding{authz.MTLS},
-		},
-		Inspection: authz.Inspection{
-			Objects: []authz.Named{{Object: account, Where: "path"}},
-			Body:    map[string]any{"a": "b"}, Parsed: true,
-		},
-		Owned: map[authz.Object]authz.Ownership{account: {Relation: "owner", Region: "GB"}},
-		Consent: &authz.Consent{
-			ID: "c-1", Status: "AUTH", Client: "acme", Subject: "ann", Permissions: []string{"ReadAccountsBasic"},
-			Objects: []authz.Object{account}, ExpiresAt: now.Add(time.Hour),
-		},
-		Region: authz.Region{Service: "GB", Caller: "GB"},
 	}
 }
 
@@ -645,41 +401,4 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			}
 		}
 	}
-}
-
-func withoutBlocks(text string) string {
-	var kept []string
-	inside := false
-	for line := range strings.SplitSeq(text, "\n") {
-		if fence.MatchString(line) {
-			inside = !inside
-			continue
-		}
-		if !inside {
-			kept = append(kept, line)
-		}
-	}
-	return strings.Join(kept, "\n")
-}
-
-// anchors are a page's headings as GitHub links to them.
-func anchors(text string) []string {
-	var all []string
-	for line := range strings.SplitSeq(withoutBlocks(text), "\n") {
-		if !strings.HasPrefix(line, "#") {
-			continue
-		}
-		heading := strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#")))
-		kept := strings.Map(func(c rune) rune {
-			switch {
-			case c == ' ':
-				return '-'
-			case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
-				return c
-			}
-			return -1
-		}, heading)
-		all = append(all, kept)
-	}
-	return all
 }
