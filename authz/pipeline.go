@@ -26,9 +26,13 @@ type Pipeline struct {
 
 var _ Checker = (*Pipeline)(nil)
 
-// recordGrace is for recording what was decided as time ran out. It is less than what
-// package envoy keeps of a call's time.
-const recordGrace = 10 * time.Millisecond
+// What is decided as time runs out is still recorded, within recordGrace, and a
+// recorder that does not heed it is left behind after recordSlack more. Together they
+// are less than what package envoy keeps of a call's time.
+const (
+	recordGrace = 10 * time.Millisecond
+	recordSlack = 8 * time.Millisecond
+)
 
 // Load puts a snapshot in force for every check that begins after it.
 func (p *Pipeline) Load(snapshot *Snapshot) { p.snapshot.Store(snapshot) }
@@ -166,14 +170,17 @@ func (p *Pipeline) hide(d *Decision) {
 	d.Pseudonym = p.Pseudonyms.Subject(d.Caller)
 }
 
-// record offers the decision to the recorder, once, and waits for it. What it is too
-// late with is refused, and may be on disk all the same if it had begun.
+// record offers the decision to the recorder, once. Whether the record or the end of
+// its time came first is the recorder's to say, so that what it keeps and what is
+// answered agree; one that does not heed its time is left behind a little later.
 func (p *Pipeline) record(ctx context.Context, decision *Decision, facts *Facts) error {
-	waiting, cancel := extended(ctx, recordGrace)
+	heeded, cancel := extended(ctx, recordGrace)
 	defer cancel()
+	waiting, stop := extended(heeded, recordSlack)
+	defer stop()
 	recorded := make(chan outcome[struct{}], 1)
 	go guard(recorded, func() (struct{}, error) {
-		return struct{}{}, p.Recorder.Record(waiting, Record{Decision: decision, Facts: facts})
+		return struct{}{}, p.Recorder.Record(heeded, Record{Decision: decision, Facts: facts})
 	})
 	_, err := await(waiting, recorded)
 	return err

@@ -26,7 +26,7 @@ type fakes struct {
 	owned       func(ctx context.Context) (map[Object]Ownership, error)
 	policy      func(ctx context.Context, f *Facts) (Verdict, error)
 	pseudonym   func() string
-	record      func() error
+	record      func(context.Context) error
 	// target is the request's, where a test changes it.
 	target string
 
@@ -63,11 +63,11 @@ func (f *fakes) Decide(ctx context.Context, facts *Facts) (Verdict, error) {
 	return f.policy(ctx, facts)
 }
 func (f *fakes) Subject(Caller) string { return f.pseudonym() }
-func (f *fakes) Record(_ context.Context, r Record) error {
+func (f *fakes) Record(ctx context.Context, r Record) error {
 	f.mu.Lock()
 	f.records = append(f.records, r)
 	f.mu.Unlock()
-	return f.record()
+	return f.record(ctx)
 }
 
 var (
@@ -97,7 +97,7 @@ func allowing() *fakes {
 		},
 		policy:    func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true}, nil },
 		pseudonym: func() string { return "k1.p" },
-		record:    func() error { return nil },
+		record:    func(context.Context) error { return nil },
 	}
 }
 
@@ -237,9 +237,12 @@ func TestFailClosed(t *testing.T) {
 			}
 		}, want: PolicyError},
 		{name: "pseudonyms panic", breaks: func(f *fakes) { f.pseudonym = func() string { panic("x") } }, want: Internal},
-		{name: "recorder fails", breaks: func(f *fakes) { f.record = func() error { return errBroken } }, want: NotRecorded},
-		{name: "recorder hangs", timeout: true, breaks: func(f *fakes) { f.record = func() error { select {} } }, want: NotRecorded},
-		{name: "recorder panics", breaks: func(f *fakes) { f.record = func() error { panic("x") } }, want: NotRecorded},
+		{name: "recorder fails", breaks: func(f *fakes) { f.record = func(context.Context) error { return errBroken } }, want: NotRecorded},
+		{name: "recorder does not answer in time", timeout: true, breaks: func(f *fakes) {
+			f.record = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		}, want: NotRecorded},
+		{name: "recorder hangs", timeout: true, breaks: func(f *fakes) { f.record = func(context.Context) error { select {} } }, want: NotRecorded},
+		{name: "recorder panics", breaks: func(f *fakes) { f.record = func(context.Context) error { panic("x") } }, want: NotRecorded},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

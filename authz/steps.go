@@ -75,8 +75,9 @@ type Pseudonyms interface {
 
 // Recorder keeps what was decided.
 type Recorder interface {
-	// Record returns once the record is as durable as its kind must be. After an
-	// error the decision must not be acted upon. What has not been begun when ctx
-	// ends is not to be recorded any more: the request was refused by then.
+	// Record returns once the record is as durable as its kind must be, and in any case
+	// when ctx ends. After an error the decision must not be acted upon, and is not:
+	// the request is refused. What has not been begun when ctx ends is not to be
+	// recorded any more; what had been, and is kept, is to be marked as abandoned.
 	Record(ctx context.Context, record Record) error
 }

@@ -3,7 +3,9 @@
 //
 // It stands at the end of the pipeline, before the answer: an allow, and a denial
 // of a caller who has authenticated, is on disk before Record returns, and a record
-// that could not be kept is an error, which the pipeline turns into a denial.
+// that could not be kept is an error, which the pipeline turns into a denial. What is
+// on disk although its caller was refused is taken back by a second record. Refusals
+// before authentication are written later, and those of a flood are only counted.
 //
 // People never stand in a record, only pseudonyms of them: hashes under a key that
 // is a file of its own. audit decides nothing, and changes nothing that it has

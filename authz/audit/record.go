@@ -59,6 +59,24 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 	return out
 }
 
+// abandoned takes back a record that became durable too late: its caller was refused.
+func abandoned(record *decisionv1.Decision) *decisionv1.Decision {
+	return &decisionv1.Decision{
+		Id:        record.Id,
+		Time:      record.Time,
+		Allowed:   proto.Bool(false),
+		Status:    uint32(authz.NotRecorded.Status()),
+		Reason:    authz.NotRecorded.String(),
+		Revision:  record.Revision,
+		Api:       record.Api,
+		Operation: record.Operation,
+		Method:    record.Method,
+		Path:      record.Path,
+		TraceId:   record.TraceId,
+		Abandoned: true,
+	}
+}
+
 // api is the contract that the request was held against, or the one that the
 // operator named for it, where it was refused before that was looked up.
 func api(f *authz.Facts) authz.API {

@@ -33,10 +33,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Decision is one answer to Envoy, and what it was made on.
+// Decision is one answer to Envoy, and what it was made on; or, where count is set,
+// many refusals of one reason.
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The decision's random UUID, told to the caller and the upstream.
+	// The decision's random UUID, told to the caller and the upstream. Where two records
+	// have the same one, the later is abandoned and holds.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The one reading of the clock that expiry, consent and policy were held against:
 	// the call's arrival. On disk it always has nine fractional digits.
@@ -90,8 +92,18 @@ type Decision struct {
 	// The id of the key that the record's pseudonyms are made with. Destroying that
 	// key makes them meaningless for good.
 	PseudonymKeyId string `protobuf:"bytes,23,opt,name=pseudonym_key_id,json=pseudonymKeyId,proto3" json:"pseudonym_key_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Whether this record takes back the one of the same id before it: that one was on
+	// disk only after its time was over, and the answer was this record's instead. Such
+	// a record repeats what was asked, and not what was found.
+	Abandoned bool `protobuf:"varint,24,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
+	// How many refusals of callers who had not authenticated this record stands for.
+	// It is set only in a record of those that were too many to be kept one by one,
+	// which has no id and, but for them, only a reason, its status, and the period.
+	Count uint32 `protobuf:"varint,25,opt,name=count,proto3" json:"count,omitempty"`
+	// The end of the period that count is of; time is its beginning.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -283,6 +295,27 @@ func (x *Decision) GetPseudonymKeyId() string {
 		return x.PseudonymKeyId
 	}
 	return ""
+}
+
+func (x *Decision) GetAbandoned() bool {
+	if x != nil {
+		return x.Abandoned
+	}
+	return false
+}
+
+func (x *Decision) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Decision) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
 }
 
 // Caller is who a verified token said was calling.
@@ -612,7 +645,7 @@ var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x06\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\a\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -638,7 +671,10 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\btrace_id\x18\x15 \x01(\tR\atraceId\x12\x1d\n" +
 	"\n" +
 	"elapsed_us\x18\x16 \x01(\rR\telapsedUs\x12(\n" +
-	"\x10pseudonym_key_id\x18\x17 \x01(\tR\x0epseudonymKeyIdB\n" +
+	"\x10pseudonym_key_id\x18\x17 \x01(\tR\x0epseudonymKeyId\x12\x1c\n" +
+	"\tabandoned\x18\x18 \x01(\bR\tabandoned\x12\x14\n" +
+	"\x05count\x18\x19 \x01(\rR\x05count\x120\n" +
+	"\x05until\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x05untilB\n" +
 	"\n" +
 	"\b_allowed\"\x95\x02\n" +
 	"\x06Caller\x12\x12\n" +
@@ -693,11 +729,12 @@ var file_countersign_decision_v1_decision_proto_depIdxs = []int32{
 	2, // 2: countersign.decision.v1.Decision.objects:type_name -> countersign.decision.v1.Object
 	3, // 3: countersign.decision.v1.Decision.consent:type_name -> countersign.decision.v1.Consent
 	4, // 4: countersign.decision.v1.Decision.region:type_name -> countersign.decision.v1.Region
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 5: countersign.decision.v1.Decision.until:type_name -> google.protobuf.Timestamp
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_countersign_decision_v1_decision_proto_init() }
