@@ -27,8 +27,10 @@ type Console struct {
 }
 
 // Listen opens the console at a loopback address. ready says why requests cannot
-// be decided, or nil. Its error is authz.Problems with the key "admin".
-func Listen(address string, ready func() error, registry *prometheus.Registry) (*Console, error) {
+// be decided, or nil; reloads what they are decided by, which /readyz tells where it is
+// asked for it: /readyz?verbose. A reload that was refused is no reason not to be
+// ready. Listen's error is authz.Problems with the key "admin".
+func Listen(address string, ready func() error, reloads *Reloads, registry *prometheus.Registry) (*Console, error) {
 	if problems := Check(address); problems != nil {
 		return nil, problems
 	}
@@ -38,7 +40,12 @@ func Listen(address string, ready func() error, registry *prometheus.Registry) (
 	}
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	routes.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answerReady(w, ready()) })
+	routes.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		answerReady(w, ready())
+		if r.URL.Query().Has("verbose") {
+			reloads.tell(w)
+		}
+	})
 	routes.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return &Console{
 		listener: listener,

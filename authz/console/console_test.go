@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,9 +19,9 @@ type fakeChecker struct{ decision authz.Decision }
 
 func (f *fakeChecker) Check(context.Context, *authz.Request) authz.Decision { return f.decision }
 
-func open(t *testing.T, ready func() error, registry *prometheus.Registry) string {
+func open(t *testing.T, ready func() error, reloads *Reloads, registry *prometheus.Registry) string {
 	t.Helper()
-	console, err := Listen("127.0.0.1:0", ready, registry)
+	console, err := Listen("127.0.0.1:0", ready, reloads, registry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +54,8 @@ func get(t *testing.T, url string) (int, string) {
 
 func TestHealth(t *testing.T) {
 	var fault error
-	base := open(t, func() error { return fault }, prometheus.NewRegistry())
+	reloads := NewReloads("r1", time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
+	base := open(t, func() error { return fault }, reloads, prometheus.NewRegistry())
 	for _, test := range []struct {
 		path   string
 		fault  error
@@ -63,6 +66,8 @@ func TestHealth(t *testing.T) {
 		{"/healthz", errors.New("no keys"), 200, "ok\n"},
 		{"/readyz", nil, 200, "ready\n"},
 		{"/readyz", errors.New("no keys"), 503, "no keys\n"},
+		{"/readyz?verbose", nil, 200, "ready\nrevision r1 in force since 2026-11-21T09:00:00Z\n"},
+		{"/readyz?verbose", errors.New("no keys"), 503, "no keys\nrevision r1 in force since 2026-11-21T09:00:00Z\n"},
 		{"/other", nil, 404, "404 page not found\n"},
 	} {
 		fault = test.fault
@@ -74,7 +79,7 @@ func TestHealth(t *testing.T) {
 
 func TestMetricsCountDecisions(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	base := open(t, func() error { return nil }, registry)
+	base := open(t, func() error { return nil }, NewReloads("r1", time.Now()), registry)
 	fake := &fakeChecker{}
 	checker := Checks(fake, registry)
 	operation := &authz.Operation{ID: "ReadAccount", API: "bank"}
@@ -101,16 +106,29 @@ func TestMetricsCountDecisions(t *testing.T) {
 	}
 }
 
+func TestMetricsCountWhatIsShed(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	shed := uint64(0)
+	Shed(func() uint64 { return shed }, registry)
+	base := open(t, func() error { return nil }, NewReloads("r1", time.Now()), registry)
+	for _, shed = range []uint64{0, 7} {
+		want := "countersign_checks_shed_total " + strconv.FormatUint(shed, 10) + "\n"
+		if _, body := get(t, base+"/metrics"); !strings.Contains(body, want) {
+			t.Errorf("metrics lack %s:\n%s", want, body)
+		}
+	}
+}
+
 func TestConsoleIsLoopbackOnly(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:9192", ":9192", "192.0.2.1:9192", "127.0.0.1", "example.com:80"} {
-		if console, err := Listen(address, func() error { return nil }, prometheus.NewRegistry()); err == nil {
+		if console, err := Listen(address, func() error { return nil }, nil, prometheus.NewRegistry()); err == nil {
 			t.Errorf("Listen(%q) = %v, want a problem", address, console)
 		}
 	}
 	if problems := Check("[::1]:9192"); problems != nil {
 		t.Errorf("Check of a loopback address: %v", problems)
 	}
-	if _, err := Listen("127.0.0.1:-1", func() error { return nil }, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "admin") {
+	if _, err := Listen("127.0.0.1:-1", func() error { return nil }, nil, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "admin") {
 		t.Errorf("Listen on no port = %v, want a problem of admin", err)
 	}
 }

@@ -41,6 +41,18 @@ func Checks(next authz.Checker, registry *prometheus.Registry) authz.Checker {
 	return c
 }
 
+// Shed counts the checks that were refused without being decided:
+//
+//	countersign_checks_shed_total
+//
+// They are not among the decisions. shed is how many there were so far; it must be safe
+// for concurrent use.
+func Shed(shed func() uint64, registry *prometheus.Registry) {
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "countersign_checks_shed_total", Help: "Checks refused because as many as may be were under way."},
+		func() float64 { return float64(shed()) }))
+}
+
 // Check is that of the wrapped Checker.
 func (c *counting) Check(ctx context.Context, request *authz.Request) authz.Decision {
 	decision := c.next.Check(ctx, request)

@@ -60,6 +60,13 @@ func (r *KeyRing) Keys(cfg Config) (map[string]Keys, error) {
 	return keys, problems.Err()
 }
 
+// ReadFiles has the sets that are files read again, in the background.
+func (r *KeyRing) ReadFiles() {
+	for _, held := range r.stores {
+		held.store.ReadFile()
+	}
+}
+
 // Ready is nil where every issuer has a key to verify with, else it names those that
 // have none.
 func (r *KeyRing) Ready() error {

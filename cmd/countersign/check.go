@@ -47,10 +47,15 @@ func check(_ context.Context, args []string, w world) error {
 	return err
 }
 
-// load reads a configuration and opens what it names. What is wrong with the file
-// does not hide what is wrong with what it names, as far as that can be told.
+// load reads a configuration and opens what it names.
 func load(file string, w world) (*wire.Loaded, error) {
 	cfg, faults := config.Load(file, w.environ)
+	return open(cfg, faults)
+}
+
+// open opens what a configuration names. What is wrong with the file, its faults, does
+// not hide what is wrong with what it names, as far as that can be told.
+func open(cfg *config.Config, faults error) (*wire.Loaded, error) {
 	if cfg == nil || !cfg.Readable() {
 		return nil, faults
 	}

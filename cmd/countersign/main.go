@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/countersign-io/countersign/authz"
 )
@@ -25,6 +26,8 @@ const (
 type world struct {
 	environ        func(name string) (string, bool)
 	stdout, stderr io.Writer
+	// polls tell serve when to look at its files; nil means every second.
+	polls <-chan time.Time
 }
 
 func main() {

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
-		Setup:         furnish,
+		Setup:         func(env *testscript.Env) error { return furnish(env.WorkDir) },
 		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		UpdateScripts: *update,
 	})
@@ -58,18 +58,19 @@ const schema = `
 	create table accounts (id text, owner text, issuer text);
 	create table consents (id text, issuer text, status text, client text, subject text, permissions text, objects text, expires_at text);`
 
-func furnish(env *testscript.Env) error {
-	if err := copyNew(env.WorkDir, os.DirFS("testdata/base")); err != nil {
+// furnish adds to a folder what it lacks of all that testdata/base/countersign.yaml names.
+func furnish(dir string) error {
+	if err := copyNew(dir, os.DirFS("testdata/base")); err != nil {
 		return err
 	}
 	keys, err := keySet()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(env.WorkDir, "jwks.json"), keys, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "jwks.json"), keys, 0o600); err != nil {
 		return err
 	}
-	database, err := sql.Open("sqlite", "file:"+filepath.Join(env.WorkDir, "bank.db"))
+	database, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bank.db"))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"flag"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,8 +36,12 @@ func serve(ctx context.Context, args []string, w world) error {
 	if err != nil {
 		return err
 	}
+	hangups := make(chan os.Signal, 1) // one that comes during another's reload is kept
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	log := slog.New(slog.NewTextHandler(w.stderr, nil))
-	loaded, err := load(file, w)
+	cfg, watch, faults := read(file, w)
+	loaded, err := open(cfg, faults)
 	if err != nil {
 		return err
 	}
@@ -46,26 +53,30 @@ func serve(ctx context.Context, args []string, w world) error {
 	if err != nil {
 		return errors.Join(err, tracing.Close(ctx))
 	}
-	err = answer(ctx, system, tracing, log)
+	r := &reloader{file: file, world: w, system: system, log: log, watch: watch,
+		reloads: console.NewReloads(system.Revision, time.Now())}
+	err = answer(ctx, r, tracing, hangups)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	return errors.Join(err, tracing.Close(closing), system.Close())
 }
 
-// answer runs the listeners until ctx ends or one of them fails.
-func answer(ctx context.Context, system *wire.System, tracing *trace.Provider, log *slog.Logger) error {
+// answer runs the listeners and reloads until ctx ends or a listener fails.
+func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <-chan os.Signal) error {
+	system, log := r.system, r.log
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), r.reloads)
 	checker := trace.Checks(console.Checks(system.Pipeline, registry), tracing.Tracer())
 	server, err := envoy.New(system.Config.Server, checker)
 	if err != nil {
 		return err
 	}
+	console.Shed(server.Shed, registry)
 	if err := server.Listen(); err != nil {
 		return located(system, err)
 	}
 	failed := make(chan error, 2)
-	operator, err := listenConsole(system, registry)
+	operator, err := listenConsole(r, registry)
 	if err != nil {
 		return errors.Join(err, drain(ctx, server, nil))
 	}
@@ -76,20 +87,24 @@ func answer(ctx context.Context, system *wire.System, tracing *trace.Provider, l
 	go func() { failed <- server.Serve() }()
 	log.Info("serving", "address", server.Addr(), "revision", system.Revision)
 	go becomeReady(ctx, system, server, log)
+	stopReloads := r.start(ctx, hangups)
 	select {
 	case <-ctx.Done():
 		log.Info("draining", "at_most", drainTime)
 	case err = <-failed:
 	}
-	return errors.Join(err, drain(context.WithoutCancel(ctx), server, operator))
+	err = errors.Join(err, drain(context.WithoutCancel(ctx), server, operator))
+	stopReloads()
+	return err
 }
 
-func listenConsole(system *wire.System, registry *prometheus.Registry) (*console.Console, error) {
-	if system.Config.Admin == "" {
+func listenConsole(r *reloader, registry *prometheus.Registry) (*console.Console, error) {
+	admin := r.system.Config.Admin
+	if admin == "" {
 		return nil, nil
 	}
-	operator, err := console.Listen(system.Config.Admin, system.Ready, registry)
-	return operator, located(system, err)
+	operator, err := console.Listen(admin, r.system.Ready, r.reloads, registry)
+	return operator, located(r.system, err)
 }
 
 // located gives problems the configuration's file and lines.

@@ -3,9 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -59,29 +58,81 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// bankFolder is a folder with all that testdata/base/countersign.yaml names, its
-// keys at a URL.
-func bankFolder(t *testing.T, jwks string) string {
+// bankFolder is a folder with all that testdata/base/countersign.yaml names, and that
+// file in it.
+func bankFolder(t *testing.T) (file string) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := copyNew(dir, os.DirFS("testdata/base")); err != nil {
+	if err := furnish(dir); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "countersign.yaml")
+	return filepath.Join(dir, "countersign.yaml")
+}
+
+// rewrite puts a text in place of another in a file.
+func rewrite(t *testing.T, file, from, to string) {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = bytes.Replace(text, []byte("{file: jwks.json}"), []byte("{url: "+jwks+"}"), 1)
-	database, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bank.db"))
+	if !bytes.Contains(text, []byte(from)) {
+		t.Fatalf("%s does not have %q", file, from)
+	}
+	write(t, file, strings.Replace(string(text), from, to, 1))
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// served is a countersign that runs in this process.
+type served struct {
+	log        lockedBuffer
+	connection *grpc.ClientConn
+	// console is the URL of the operator's HTTP.
+	console string
+	exit    chan int
+}
+
+// start serves a configuration until ctx ends.
+func start(ctx context.Context, t *testing.T, file string, w world) *served {
+	t.Helper()
+	s := &served{exit: make(chan int, 1)}
+	w.stdout, w.stderr = &s.log, &s.log
+	if w.environ == nil {
+		w.environ = os.LookupEnv
+	}
+	go func() { s.exit <- run(ctx, []string{"serve", "--config", file}, w) }()
+	address := regexp.MustCompile(`msg=serving address=(\S+)`)
+	admin := regexp.MustCompile(`msg=console address=(\S+)`)
+	eventually(t, "it serves", func() bool {
+		return address.MatchString(s.log.String()) && admin.MatchString(s.log.String())
+	})
+	s.console = "http://" + admin.FindStringSubmatch(s.log.String())[1]
+	var err error
+	s.connection, err = grpc.NewClient(address.FindStringSubmatch(s.log.String())[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = database.Exec(schema)
-	if err := errors.Join(err, database.Close(), os.WriteFile(file, text, 0o600)); err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { s.connection.Close() })
+	return s
+}
+
+// wantEnd fails where it does not end, and end well.
+func (s *served) wantEnd(t *testing.T) {
+	t.Helper()
+	select {
+	case code := <-s.exit:
+		if code != exitOK {
+			t.Errorf("exit code %d, want 0\n%s", code, s.log.String())
+		}
+	case <-time.After(patience):
+		t.Fatalf("it does not end\n%s", s.log.String())
 	}
-	return file
 }
 
 // TestServe starts while the issuer is down, becomes ready when it comes up, and
@@ -100,24 +151,13 @@ func TestServe(t *testing.T) {
 		fmt.Fprintf(w, "%s", keys)
 	}))
 	defer issuer.Close()
-	file := bankFolder(t, issuer.URL)
+	file := bankFolder(t)
+	rewrite(t, file, "{file: jwks.json}", "{url: "+issuer.URL+"}")
 
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var log lockedBuffer
-	exit := make(chan int, 1)
-	go func() {
-		exit <- run(ctx, []string{"serve", "--config", file}, world{environ: os.LookupEnv, stdout: &log, stderr: &log})
-	}()
-	address := regexp.MustCompile(`msg=serving address=(\S+)`)
-	admin := regexp.MustCompile(`msg=console address=(\S+)`)
-	eventually(t, "it serves", func() bool { return address.MatchString(log.String()) && admin.MatchString(log.String()) })
-	base := "http://" + admin.FindStringSubmatch(log.String())[1]
-	connection, err := grpc.NewClient(address.FindStringSubmatch(log.String())[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	s := start(ctx, t, file, world{})
+	connection, base := s.connection, s.console
 
 	if got := health(t, connection); got != healthv1.HealthCheckResponse_NOT_SERVING {
 		t.Errorf("health without keys = %v, want NOT_SERVING", got)
@@ -133,15 +173,8 @@ func TestServe(t *testing.T) {
 		return health(t, connection) == healthv1.HealthCheckResponse_SERVING && status(t, base+"/readyz") == http.StatusOK
 	})
 	stop()
-	select {
-	case code := <-exit:
-		if code != exitOK {
-			t.Errorf("exit code %d, want 0\n%s", code, log.String())
-		}
-	case <-time.After(patience):
-		t.Fatalf("it does not end\n%s", log.String())
-	}
-	if text := log.String(); !strings.Contains(text, "draining") || strings.Contains(text, "ERROR") {
+	s.wantEnd(t)
+	if text := s.log.String(); !strings.Contains(text, "draining") || strings.Contains(text, "ERROR") {
 		t.Errorf("log lacks the drain, or has errors:\n%s", text)
 	}
 }
@@ -159,10 +192,20 @@ func health(t *testing.T, connection *grpc.ClientConn) healthv1.HealthCheckRespo
 
 func status(t *testing.T, url string) int {
 	t.Helper()
+	code, _ := get(t, url)
+	return code
+}
+
+func get(t *testing.T, url string) (code int, body string) {
+	t.Helper()
 	response, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Body.Close()
-	return response.StatusCode
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
 }

@@ -141,6 +141,18 @@ func (s *Store) Holds(key *Key) bool {
 	return set != nil && set.Holds(key)
 }
 
+// ReadFile has a set that is a file read again at once, in the background, because it
+// may have changed. A set at a URL is left alone: its issuer says how long it is fresh.
+func (s *Store) ReadFile() {
+	if s.cfg.File == "" {
+		return
+	}
+	select {
+	case s.asked <- struct{}{}:
+	default: // What was asked for before has not begun yet: it will do.
+	}
+}
+
 // Ready is nil where there are keys to verify with, else it says why there are none.
 func (s *Store) Ready() error {
 	set := s.current()

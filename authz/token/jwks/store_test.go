@@ -404,6 +404,35 @@ func TestFile(t *testing.T) {
 	wantKey(t, store, "b", nil)
 }
 
+func TestFileIsReadAgainWhenAskedFor(t *testing.T) {
+	clock, path := newFakeClock(), filepath.Join(t.TempDir(), "jwks.json")
+	write := func(set []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, set, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(oneKey(t, "a"))
+	store, _ := open(t, Config{File: path}, clock)
+	key := wantKey(t, store, "a", nil)
+	write(oneKey(t, "b"))
+	store.ReadFile()
+	<-clock.armed
+	if store.Holds(key) {
+		t.Error("a key that was taken out is still held")
+	}
+	wantKey(t, store, "b", nil)
+
+	issuer := newFakeIssuer(t, publishes(oneKey(t, "a")))
+	remote, _ := open(t, Config{URL: issuer.URL}, clock)
+	before := issuer.fetches.Load()
+	remote.ReadFile()
+	remote.Close()
+	if got := issuer.fetches.Load(); got != before {
+		t.Errorf("%d fetches of a URL, want none", got-before)
+	}
+}
+
 func TestBadFileDoesNotOpen(t *testing.T) {
 	folder := t.TempDir()
 	for name, set := range map[string][]byte{"malformed": []byte("{"), "no usable key": setOf(t)} {

@@ -29,7 +29,8 @@ import (
 
 // Config is countersign.yaml. Paths in it are relative to its folder.
 type Config struct {
-	// Server has listen, client_address, realm, timeout and max_message_bytes.
+	// Server has listen, client_address, realm, timeout, max_message_bytes and
+	// max_concurrent_checks.
 	Server envoy.Config `yaml:",inline"`
 	// Admin is a loopback address for health and metrics; "" means none.
 	Admin string `yaml:"admin"`
@@ -145,6 +146,20 @@ func (c *Config) resolve(folder string) {
 		from(&path)
 		c.Server.Listen = "unix:" + path
 	}
+}
+
+// Files are the file itself and all that a snapshot is made of besides: documents,
+// the policy, which may be a folder, and key sets.
+func (c *Config) Files() []string {
+	files := []string{c.file}
+	for _, api := range c.APIs {
+		files = append(files, api.Contract.Document)
+	}
+	for _, issuer := range c.Issuers {
+		files = append(files, issuer.JWKS.File)
+	}
+	files = append(files, c.Policy.Path)
+	return slices.DeleteFunc(files, func(file string) bool { return file == "" })
 }
 
 func (c *Config) check() authz.Problems {

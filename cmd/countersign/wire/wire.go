@@ -43,6 +43,16 @@ type Loaded struct {
 // authz.Problems, all of them. It writes nothing and asks no network.
 func Load(cfg *config.Config) (*Loaded, error) {
 	l := &Loaded{Config: cfg}
+	problems := append(l.read(), l.openStores()...)
+	if err := problems.Err(); err != nil {
+		return nil, errors.Join(sorted(problems), l.Close())
+	}
+	return l, nil
+}
+
+// read reads and judges all but the stores.
+func (l *Loaded) read() authz.Problems {
+	cfg := l.Config
 	var problems authz.Problems
 	found := func(prefix string, err error) {
 		problems = append(problems, cfg.Locate(prefix, problemsOf(err))...)
@@ -57,21 +67,25 @@ func Load(cfg *config.Config) (*Loaded, error) {
 	found("", checkPlaces(cfg).Err())
 	l.Policy, err = rego.New(cfg.Policy)
 	found("policy", err)
-	if len(cfg.Ownership) > 0 {
-		l.Owners, err = ownership.Open(cfg.Ownership, len(cfg.Issuers))
-		found("ownership", err)
-	}
-	if cfg.Consent != nil {
-		l.Consents, err = consent.Open(*cfg.Consent, len(cfg.Issuers))
-		found("consent", err)
-	}
 	if l.Contracts != nil {
 		found("", l.judgeOperations().Err())
 	}
-	if err := problems.Err(); err != nil {
-		return nil, errors.Join(sorted(problems), l.Close())
+	return problems
+}
+
+func (l *Loaded) openStores() authz.Problems {
+	cfg := l.Config
+	var problems authz.Problems
+	var err error
+	if len(cfg.Ownership) > 0 {
+		l.Owners, err = ownership.Open(cfg.Ownership, len(cfg.Issuers))
+		problems = append(problems, cfg.Locate("ownership", problemsOf(err))...)
 	}
-	return l, nil
+	if cfg.Consent != nil {
+		l.Consents, err = consent.Open(*cfg.Consent, len(cfg.Issuers))
+		problems = append(problems, cfg.Locate("consent", problemsOf(err))...)
+	}
+	return problems
 }
 
 // Close closes the stores.
@@ -90,29 +104,27 @@ func (l *Loaded) Close() error {
 type System struct {
 	*Loaded
 	Pipeline *authz.Pipeline
+	// Revision is that of the first snapshot.
 	Revision string
 
-	keys *token.KeyRing
-	log  *audit.Log
+	tracer oteltrace.Tracer
+	keys   *token.KeyRing
+	log    *audit.Log
 }
 
 // Start opens what Countersign writes to and fetches from, and puts the first
 // snapshot in force. tracer makes the spans of the steps. Close ends it all, the
 // stores of Loaded included.
 func (l *Loaded) Start(tracer oteltrace.Tracer, log *slog.Logger) (*System, error) {
-	s := &System{Loaded: l}
+	s := &System{Loaded: l, tracer: tracer}
 	if err := s.open(log); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	keys, err := s.keys.Keys(l.Config.Tokens())
+	first, err := s.snapshot(l)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	tokens, err := token.New(l.Config.Tokens(), keys, rego.PrepareClaims)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	s.Revision = l.revision()
+	s.Revision = first.Revision
 	s.Pipeline = &authz.Pipeline{Pseudonyms: s.log, Recorder: s.log}
 	if l.Owners != nil {
 		s.Pipeline.Owners = trace.Owners(l.Owners, tracer)
@@ -120,16 +132,44 @@ func (l *Loaded) Start(tracer oteltrace.Tracer, log *slog.Logger) (*System, erro
 	if l.Consents != nil {
 		s.Pipeline.Consents = trace.Consents(l.Consents, tracer)
 	}
-	s.Pipeline.Load(&authz.Snapshot{
-		Revision:     s.Revision,
+	s.Pipeline.Load(first)
+	return s, nil
+}
+
+// snapshot is what checks are decided by while l is in force.
+func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
+	keys, err := s.keys.Keys(l.Config.Tokens())
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := token.New(l.Config.Tokens(), keys, rego.PrepareClaims)
+	if err != nil {
+		return nil, err
+	}
+	return &authz.Snapshot{
+		Revision:     l.revision(),
 		Region:       l.Config.Region,
 		Contracts:    l.Contracts,
 		Certificates: certificate.New(),
-		Tokens:       trace.Tokens(tokens, tracer),
-		Policy:       trace.Policy(l.Policy, tracer),
-	})
-	return s, nil
+		Tokens:       trace.Tokens(tokens, s.tracer),
+		Policy:       trace.Policy(l.Policy, s.tracer),
+	}, nil
 }
+
+// Prepare makes a snapshot of another configuration, with the stores and key sets
+// that were opened at start, and puts nothing in force. It judges as Load does, and
+// what cannot change while running besides. Its error is authz.Problems.
+func (s *System) Prepare(cfg *config.Config) (*authz.Snapshot, error) {
+	next := &Loaded{Config: cfg, Owners: s.Owners, Consents: s.Consents}
+	fixed := cfg.Fixed(s.Config)
+	if read := next.read(); len(fixed)+len(read) > 0 {
+		return nil, Merge(fixed, read)
+	}
+	return s.snapshot(next)
+}
+
+// ReadKeyFiles has the key sets that are files read again in the background.
+func (s *System) ReadKeyFiles() { s.keys.ReadFiles() }
 
 // open makes the state folder, and opens the record and the key sets.
 func (s *System) open(log *slog.Logger) error {

@@ -1,0 +1,110 @@
+package console
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// How a reload can end, as the label result.
+const (
+	loaded    = "loaded"
+	unchanged = "unchanged"
+	refused   = "refused"
+)
+
+var (
+	failedMetric = prometheus.NewDesc("countersign_reload_failed",
+		"1 where the last reload was refused, and the last good snapshot is in force.", nil, nil)
+	reloadsMetric = prometheus.NewDesc("countersign_reloads_total", "Reloads by how they ended.", []string{"result"}, nil)
+	infoMetric    = prometheus.NewDesc("countersign_snapshot_info", "1 for the revision in force.", []string{"revision"}, nil)
+)
+
+// Reloads is what the operator is told of the snapshot in force, and of the last
+// attempt to replace it:
+//
+//	countersign_reload_failed
+//	countersign_reloads_total{result}
+//	countersign_snapshot_info{revision}
+//
+// It is safe for concurrent use, and all that it tells at one time belongs together.
+type Reloads struct {
+	mu       sync.Mutex
+	revision string
+	since    time.Time
+	results  map[string]int
+	// fault is why the last reload was refused, or nil, and at is when.
+	fault error
+	at    time.Time
+}
+
+var _ prometheus.Collector = (*Reloads)(nil)
+
+// NewReloads tells of the first snapshot.
+func NewReloads(revision string, since time.Time) *Reloads {
+	return &Reloads{revision: revision, since: since, results: map[string]int{loaded: 0, unchanged: 0, refused: 0}}
+}
+
+// Loaded tells that a reload was good. Where the revision is the one in force, nothing
+// had changed, and it stays in force since it was put there.
+func (r *Reloads) Loaded(revision string, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = nil
+	if revision == r.revision {
+		r.results[unchanged]++
+		return
+	}
+	r.results[loaded]++
+	r.revision, r.since = revision, at
+}
+
+// Refused tells that a reload was refused, and why.
+func (r *Reloads) Refused(fault error, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results[refused]++
+	r.fault, r.at = fault, at
+}
+
+// Revision is the one in force.
+func (r *Reloads) Revision() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.revision
+}
+
+// Describe implements prometheus.Collector.
+func (r *Reloads) Describe(into chan<- *prometheus.Desc) {
+	into <- failedMetric
+	into <- reloadsMetric
+	into <- infoMetric
+}
+
+// Collect implements prometheus.Collector.
+func (r *Reloads) Collect(into chan<- prometheus.Metric) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	failed := 0.0
+	if r.fault != nil {
+		failed = 1
+	}
+	into <- prometheus.MustNewConstMetric(failedMetric, prometheus.GaugeValue, failed)
+	for result, count := range r.results {
+		into <- prometheus.MustNewConstMetric(reloadsMetric, prometheus.CounterValue, float64(count), result)
+	}
+	into <- prometheus.MustNewConstMetric(infoMetric, prometheus.GaugeValue, 1, r.revision)
+}
+
+// tell writes what is in force, and why the last reload was refused where it was.
+func (r *Reloads) tell(w io.Writer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(w, "revision %s in force since %s\n", r.revision, r.since.UTC().Format(time.RFC3339))
+	if r.fault != nil {
+		fmt.Fprintf(w, "the last reload was refused at %s:\n%v\n", r.at.UTC().Format(time.RFC3339), r.fault)
+	}
+}

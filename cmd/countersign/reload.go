@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"time"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/console"
+	"github.com/countersign-io/countersign/cmd/countersign/config"
+	"github.com/countersign-io/countersign/cmd/countersign/wire"
+)
+
+// pollEvery is how often files are looked at.
+const pollEvery = time.Second
+
+// errMoving is a reload that has to wait: what was read may be half of one change and
+// half of the next.
+var errMoving = errors.New("files changed while they were read")
+
+// reloader puts what changed in force, whole or not at all. It belongs to one
+// goroutine.
+type reloader struct {
+	file    string
+	world   world
+	system  *wire.System
+	reloads *console.Reloads
+	log     *slog.Logger
+	watch   watcher
+}
+
+// start runs the reloader until ctx ends. stop ends it, and waits for a reload under
+// way: that uses what is closed next.
+func (r *reloader) start(ctx context.Context, hangups <-chan os.Signal) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ticker := time.NewTicker(pollEvery)
+	polls := r.world.polls
+	if polls == nil {
+		polls = ticker.C
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.run(ctx, hangups, polls)
+	}()
+	return func() {
+		cancel()
+		ticker.Stop()
+		<-stopped
+	}
+}
+
+// run reloads on each hang-up at once, and on each poll that finds the files changed
+// and at rest, until ctx ends.
+func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal, polls <-chan time.Time) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			r.reload("SIGHUP")
+		case <-polls:
+			if r.watch.settled() {
+				r.reload("files changed")
+			}
+		}
+	}
+}
+
+func (r *reloader) reload(because string) {
+	snapshot, err := r.prepare()
+	now := time.Now()
+	switch before := r.reloads.Revision(); {
+	case errors.Is(err, errMoving):
+		r.log.Info("reload waits", "because", err)
+		return
+	case err != nil:
+		r.reloads.Refused(err, now)
+		r.log.Error("reload refused", "on", because, "in_force", before, "because", err)
+		return
+	case snapshot.Revision != before:
+		r.system.Pipeline.Load(snapshot)
+		r.log.Info("reloaded", "on", because, "revision", snapshot.Revision, "before", before)
+	default: // The snapshot in force remembers tokens, so it stays.
+		r.log.Info("reloaded, nothing changed", "on", because, "revision", before)
+	}
+	r.reloads.Loaded(snapshot.Revision, now)
+	r.system.ReadKeyFiles()
+}
+
+// prepare reads everything anew. A panic is an error like any other: what an operator
+// wrote must not end a process that is deciding.
+func (r *reloader) prepare() (snapshot *authz.Snapshot, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			snapshot, err = nil, fmt.Errorf("reload: panic: %v", fault)
+		}
+	}()
+	cfg, watch, faults := read(r.file, r.world)
+	r.watch.names, r.watch.taken = watch.names, watch.taken
+	snapshot, err = r.judge(cfg, faults)
+	if !look(watch.names...).same(watch.taken) {
+		return nil, errMoving
+	}
+	return snapshot, err
+}
+
+// judge makes a snapshot of a configuration without faults, and finds all there are.
+func (r *reloader) judge(cfg *config.Config, faults error) (*authz.Snapshot, error) {
+	if cfg == nil || !cfg.Readable() {
+		return nil, faults
+	}
+	snapshot, err := r.system.Prepare(cfg)
+	if faults != nil {
+		return nil, wire.Merge(faults, err)
+	}
+	return snapshot, err
+}
+
+// read reads a configuration, and looks at it and at all that it names before they are
+// read, so that no later change goes unnoticed. cfg and its faults are as those of
+// config.Load.
+func read(file string, w world) (cfg *config.Config, watch watcher, faults error) {
+	watch = watcher{names: []string{file}, taken: look(file)}
+	cfg, faults = config.Load(file, w.environ)
+	if cfg != nil {
+		before := watch.taken
+		watch.names = cfg.Files()
+		watch.taken = look(watch.names...)
+		maps.Copy(watch.taken, before)
+	}
+	return cfg, watch, faults
+}
