@@ -68,6 +68,8 @@ const (
 	DeadlineExceeded
 	NotRecorded
 
+	Overloaded
+
 	reasonCount
 )
 
@@ -139,6 +141,8 @@ var reasons = [reasonCount]struct {
 
 	DeadlineExceeded: {"deadline_exceeded", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 	NotRecorded:      {"not_recorded", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
+
+	Overloaded: {"overloaded", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.

@@ -23,6 +23,7 @@ type authorization struct {
 	address ClientAddress
 	realm   string
 	timeout time.Duration
+	limit   *limit
 }
 
 var _ authv3.AuthorizationServer = (*authorization)(nil)
@@ -37,10 +38,17 @@ func (a *authorization) Check(ctx context.Context, check *authv3.CheckRequest) (
 			response = a.response(&authz.Request{}, &fault)
 		}
 	}()
+	if !a.limit.enter() {
+		// Before anything else is done for it, and not recorded: that would make an
+		// overload worse.
+		shed := authz.Decision{ID: authz.NewDecisionID(), Reason: authz.Overloaded}
+		return a.response(a.request(ctx, check), &shed), nil
+	}
+	defer a.limit.leave()
 	ctx, cancel := context.WithDeadline(ctx, a.deadline(ctx, time.Now()))
 	defer cancel()
 	// What lacks parts that it needs is the checker's to refuse, too, so that there
-	// is one record of every call.
+	// is one record of every call that is admitted.
 	request := a.request(ctx, check)
 	decision := a.checker.Check(ctx, request)
 	if !decision.Allowed && decision.Reason == authz.Granted {

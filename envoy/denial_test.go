@@ -68,6 +68,7 @@ var golden = map[authz.Reason]struct {
 	authz.PolicyError:          {403, "policy_error", ""},
 	authz.DeadlineExceeded:     {503, "deadline_exceeded", ""},
 	authz.NotRecorded:          {503, "not_recorded", ""},
+	authz.Overloaded:           {503, "overloaded", ""},
 }
 
 // headersOf are a denial's, name to values.

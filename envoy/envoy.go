@@ -47,15 +47,20 @@ type Config struct {
 	// MaxMessageBytes bounds a CheckRequest, body included; default 4 MiB. Over it
 	// gRPC itself answers RESOURCE_EXHAUSTED, which Envoy takes for an error.
 	MaxMessageBytes int `yaml:"max_message_bytes"`
+	// MaxConcurrentChecks bounds the checks under way; default 512. Over it a check is
+	// answered 503 at once, with authz.Overloaded, and the checker is not asked.
+	MaxConcurrentChecks int `yaml:"max_concurrent_checks"`
 }
 
 const (
 	defaultListen   = "127.0.0.1:9191"
 	defaultTimeout  = time.Second
 	defaultMessage  = 4 << 20
+	defaultChecks   = 512
 	maxTimeout      = time.Minute
 	smallestMessage = 128 << 10
 	largestMessage  = 64 << 20
+	mostChecks      = 65536
 	maxRealm        = 128
 	// maxSocketPath is sockaddr_un's on Linux, less the closing NUL.
 	maxSocketPath = 107
@@ -82,6 +87,9 @@ func (c Config) normal() (Config, error) {
 	if c.MaxMessageBytes == 0 {
 		c.MaxMessageBytes = defaultMessage
 	}
+	if c.MaxConcurrentChecks == 0 {
+		c.MaxConcurrentChecks = defaultChecks
+	}
 	return c, c.check()
 }
 
@@ -103,6 +111,10 @@ func (c Config) check() error {
 	if c.MaxMessageBytes < smallestMessage || c.MaxMessageBytes > largestMessage {
 		problems.Add("max_message_bytes", fmt.Sprintf("not between %d and %d", smallestMessage, largestMessage),
 			"write Envoy's max_request_bytes and some 100 KiB for the headers")
+	}
+	if c.MaxConcurrentChecks < 1 || c.MaxConcurrentChecks > mostChecks {
+		problems.Add("max_concurrent_checks", fmt.Sprintf("not between 1 and %d", mostChecks),
+			"leave it out, or write how many checks are decided at once before more are refused")
 	}
 	return problems.Err()
 }

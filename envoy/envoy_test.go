@@ -17,7 +17,7 @@ func TestZeroConfigIsSafe(t *testing.T) {
 	}
 	want := Config{
 		Listen: "127.0.0.1:9191", ClientAddress: "source",
-		Timeout: time.Second, MaxMessageBytes: 4 << 20,
+		Timeout: time.Second, MaxMessageBytes: 4 << 20, MaxConcurrentChecks: 512,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("normal() (-want +got):\n%s", diff)
@@ -27,7 +27,7 @@ func TestZeroConfigIsSafe(t *testing.T) {
 func TestConfigFaultsAreAllFoundAtOnce(t *testing.T) {
 	_, err := New(Config{
 		Listen: "9191", ClientAddress: "x-forwarded-for", Realm: `a"b`,
-		Timeout: -time.Second, MaxMessageBytes: 1,
+		Timeout: -time.Second, MaxMessageBytes: 1, MaxConcurrentChecks: -1,
 	}, fakeChecker{})
 	var problems authz.Problems
 	if !errors.As(err, &problems) {
@@ -40,7 +40,7 @@ func TestConfigFaultsAreAllFoundAtOnce(t *testing.T) {
 			t.Errorf("%s: says %q and %q", problem.Key, problem.What, problem.Fix)
 		}
 	}
-	want := []string{"listen", "client_address", "realm", "timeout", "max_message_bytes"}
+	want := []string{"listen", "client_address", "realm", "timeout", "max_message_bytes", "max_concurrent_checks"}
 	if diff := cmp.Diff(want, keys); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
@@ -66,6 +66,8 @@ func TestConfigLimits(t *testing.T) {
 		"a timeout of hours":            {Config{Timeout: time.Hour}, false},
 		"messages of a gigabyte":        {Config{MaxMessageBytes: 1 << 30}, false},
 		"messages smaller than headers": {Config{MaxMessageBytes: 4096}, false},
+		"one check at a time":           {Config{MaxConcurrentChecks: 1}, true},
+		"checks without number":         {Config{MaxConcurrentChecks: 1 << 30}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := New(row.cfg, fakeChecker{}); (err == nil) != row.want {

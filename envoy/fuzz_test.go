@@ -34,7 +34,7 @@ func FuzzCheckRequest(f *testing.F) {
 		}
 		for _, allow := range []bool{false, true} {
 			asked := 0
-			a := &authorization{address: FromEnvoy, timeout: time.Second, checker: fakeChecker{func(_ context.Context, request *authz.Request) authz.Decision {
+			a := &authorization{address: FromEnvoy, timeout: time.Second, limit: newLimit(1), checker: fakeChecker{func(_ context.Context, request *authz.Request) authz.Decision {
 				asked++
 				if request.Attributes != nil {
 					request.Attributes()
@@ -107,7 +107,7 @@ func FuzzDecision(f *testing.F) {
 				Status: status, Body: body, Metadata: map[string]any{name: map[string]any{value: body}},
 			}},
 		}
-		a := &authorization{timeout: time.Second, checker: answers(d)}
+		a := &authorization{timeout: time.Second, limit: newLimit(1), checker: answers(d)}
 		response, err := a.Check(t.Context(), httpCheck("GET", "/", nil))
 		if err != nil {
 			t.Fatalf("Check() error %v, want nil", err)

@@ -26,6 +26,7 @@ type Server struct {
 	listener net.Listener
 	grpc     *grpc.Server
 	health   *health.Server
+	limit    *limit
 	// drain ends the watches of health.
 	drain context.CancelFunc
 }
@@ -34,10 +35,34 @@ type Server struct {
 // the one that it is there for.
 var services = [...]string{"", authv3.Authorization_ServiceDesc.ServiceName}
 
+// leastCalls is how many calls one connection may have under way at least. Each takes
+// memory before it can be shed, so there is a bound. It is above the limit on checks,
+// so that an Envoy is told that they are too many instead of being kept waiting; and no
+// less than what Envoy's circuit breaker lets through unless it is set, since on a new
+// connection Envoy sends that many before it knows of a bound, and a refused call is an
+// error to it, not an answer.
+const leastCalls = 1024
+
+// connections says how long they last.
+var connections = keepalive.ServerParameters{
+	// An Envoy keeps its connection as long as it can. This makes it connect anew, so
+	// that those behind one address come to share out instances that are added.
+	MaxConnectionAge: 5 * time.Minute,
+	// Calls under way are not cut: no check lasts as long.
+	MaxConnectionAgeGrace: 2 * maxTimeout,
+	// A peer that is gone without a word is noticed.
+	Time:    30 * time.Second,
+	Timeout: 10 * time.Second,
+}
+
 // New builds a server that answers with the checker's decisions. It is NOT_SERVING
 // until SetServing says otherwise, but answers checks as soon as it serves: what
 // the checker is not ready for, it denies. An error is an authz.Problems.
 func New(cfg Config, checker authz.Checker) (*Server, error) {
+	return build(cfg, checker, connections)
+}
+
+func build(cfg Config, checker authz.Checker, lasting keepalive.ServerParameters) (*Server, error) {
 	cfg, err := cfg.normal()
 	if err != nil {
 		return nil, err
@@ -46,9 +71,12 @@ func New(cfg Config, checker authz.Checker) (*Server, error) {
 	s := &Server{
 		listen: cfg.Listen,
 		health: health.NewServer(),
+		limit:  newLimit(cfg.MaxConcurrentChecks),
 		drain:  drain,
 		grpc: grpc.NewServer(
 			grpc.MaxRecvMsgSize(cfg.MaxMessageBytes),
+			grpc.MaxConcurrentStreams(uint32(max(leastCalls, 2*cfg.MaxConcurrentChecks))),
+			grpc.KeepaliveParams(lasting),
 			// Envoy may be told to ping often; gRPC's default is to hang up on it.
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		),
@@ -58,6 +86,7 @@ func New(cfg Config, checker authz.Checker) (*Server, error) {
 		address: cfg.ClientAddress,
 		realm:   cfg.Realm,
 		timeout: cfg.Timeout,
+		limit:   s.limit,
 	})
 	healthv1.RegisterHealthServer(s.grpc, watched{Server: s.health, draining: draining})
 	s.SetServing(false)
@@ -119,6 +148,9 @@ func (s *Server) SetServing(serving bool) {
 		s.health.SetServingStatus(service, status)
 	}
 }
+
+// Shed is how many checks were refused because as many as may be were under way.
+func (s *Server) Shed() uint64 { return s.limit.shed.Load() }
 
 // Drain reports NOT_SERVING, takes no more calls and waits for those under way, but
 // no longer than ctx: then they are cut off, and the error is ctx's.

@@ -47,6 +47,12 @@ func start(t *testing.T, cfg Config, checker authz.Checker) (*Server, *grpc.Clie
 	if err != nil {
 		t.Fatal(err)
 	}
+	return server, run(t, server)
+}
+
+// run serves until the test ends, and connects.
+func run(t *testing.T, server *Server) *grpc.ClientConn {
+	t.Helper()
 	if err := server.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +75,7 @@ func start(t *testing.T, cfg Config, checker authz.Checker) (*Server, *grpc.Clie
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { connection.Close() })
-	return server, connection
+	return connection
 }
 
 func call(t *testing.T, connection *grpc.ClientConn, check *authv3.CheckRequest) *authv3.CheckResponse {
