@@ -1,4 +1,5 @@
 // Package integration holds the tests that need more than one package: the house's
 // import rules, the demo bank's stories through the pure pipeline and through the
-// real Envoy, and the proof that those stories notice when a check is missing.
+// real Envoy, the proof that those stories notice when a check is missing, and the
+// measurement of what a check costs.
 package integration

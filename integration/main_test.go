@@ -22,6 +22,9 @@ const buildOverlay = "COUNTERSIGN_BUILD_OVERLAY"
 var built string
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(loadAddress); address != "" {
+		os.Exit(load(address, os.Stdin, os.Stdout))
+	}
 	dir, err := os.MkdirTemp("", "countersign-integration-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

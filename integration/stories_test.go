@@ -30,10 +30,22 @@ func stories(t *testing.T) []bank.Story {
 // openSystem wires Countersign in this process, with the bank's configuration.
 func openSystem(t *testing.T) (*bank.Bank, *wire.System) {
 	t.Helper()
+	b := openBank(t)
+	return b, wireBank(t, b)
+}
+
+func openBank(t testing.TB) *bank.Bank {
+	t.Helper()
 	b, err := bank.Open(t.TempDir(), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// wireBank wires Countersign with what lies in the bank's folder.
+func wireBank(t testing.TB, b *bank.Bank) *wire.System {
+	t.Helper()
 	text, err := b.Configuration("", 0, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +74,7 @@ func openSystem(t *testing.T) (*bank.Bank, *wire.System) {
 	if err := system.Ready(); err != nil {
 		t.Fatal(err)
 	}
-	return b, system
+	return system
 }
 
 // TestStoriesPure tells every story to the pipeline alone, with neither Envoy nor

@@ -22,6 +22,8 @@ type process struct {
 	// gone is closed when it has ended, and err is set before that.
 	gone chan struct{}
 	err  error
+	// killed says that kill has ended it.
+	killed bool
 }
 
 // start runs a program in a process group of its own, so that a Ctrl-C at the
@@ -61,8 +63,29 @@ func start(dir, name, path string, environment []string, arguments ...string) (*
 	return p, nil
 }
 
+// kill ends the process group at once; stop has nothing to do after it.
+func (p *process) kill() error {
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.gone
+	p.killed = true
+	return nil
+}
+
+// signal sends the process group a signal.
+func (p *process) signal(signal syscall.Signal) error {
+	if err := syscall.Kill(-p.group, signal); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	return nil
+}
+
 // stop asks the process group to end, and ends what does not.
 func (p *process) stop() error {
+	if p.killed {
+		return nil
+	}
 	defer syscall.Kill(-p.group, syscall.SIGKILL) // What the process left behind, if anything.
 	select {
 	case <-p.gone:

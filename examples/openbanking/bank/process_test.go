@@ -53,6 +53,27 @@ func TestStopEndsTheWholeGroup(t *testing.T) {
 	}
 }
 
+func TestAKilledProcessNeedsNoStop(t *testing.T) {
+	p := shell(t, "trap '' TERM; echo $WORD; exec sleep 600")
+	if err := p.await(t.Context(), p.wrote("up")); err != nil {
+		t.Fatalf("await: %v", err)
+	}
+	if err := p.kill(); err != nil {
+		t.Fatalf("kill: %v", err)
+	}
+	select {
+	case <-p.gone:
+	default:
+		t.Error("it still runs")
+	}
+	if err := p.stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if err := p.kill(); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("kill of what is gone = %v, want %v", err, syscall.ESRCH)
+	}
+}
+
 func TestAwaitTellsOfAProcessThatEnds(t *testing.T) {
 	p := shell(t, "echo no such configuration; exit 2")
 	err := p.await(t.Context(), p.wrote("never"))

@@ -36,8 +36,12 @@ type Options struct {
 	Unguarded bool
 	// Silent keeps Countersign from exporting spans.
 	Silent bool
+	// IssuerDown starts the issuer down, until Stack.RaiseIssuer.
+	IssuerDown bool
 	// Configure changes countersign.yaml before it is used; nil leaves it.
 	Configure func(configuration string) string
+	// ConfigureEnvoy changes envoy.yaml before it is used; nil leaves it.
+	ConfigureEnvoy func(configuration string) string
 }
 
 // Stack is the bank with everything running: issuer, upstream, collector,
@@ -48,6 +52,9 @@ type Stack struct {
 	Collector *collector.Collector
 	// Admin is the base URL of Countersign's admin port.
 	Admin string
+
+	issuer      *outage
+	countersign *process
 
 	listeners map[string]string
 	envoy     string // base URL of Envoy's admin port
@@ -91,7 +98,9 @@ func (s *Stack) Decisions() string { return filepath.Join(s.Bank.Dir, "decisions
 
 // startOwn starts what runs in this process: issuer, upstream and collector.
 func (s *Stack) startOwn(_ context.Context, options Options) error {
-	issuer, err := s.serve(s.Bank.Issuer)
+	s.issuer = &outage{next: s.Bank.Issuer}
+	s.issuer.down.Store(options.IssuerDown)
+	issuer, err := s.serve(s.issuer)
 	if err != nil {
 		return err
 	}
@@ -155,13 +164,17 @@ func (s *Stack) startCountersign(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	running, err := start(s.Bank.Dir, "countersign", program, s.telemetry(options), "serve", "--config", path)
+	s.countersign, err = start(s.Bank.Dir, "countersign", program, s.telemetry(options), "serve", "--config", path)
 	if err != nil {
 		return err
 	}
-	s.stops = append(s.stops, running.stop)
+	s.stops = append(s.stops, s.countersign.stop)
 	s.Admin = fmt.Sprintf("http://127.0.0.1:%d", s.settings.AdminPort)
-	return running.await(ctx, func() error { return answersOK(ctx, s.Admin+"/readyz") })
+	up := s.Admin + "/readyz"
+	if options.IssuerDown {
+		up = s.Admin + "/healthz" // without keys it runs, and is not ready
+	}
+	return s.countersign.await(ctx, func() error { return answersOK(ctx, up) })
 }
 
 // telemetry is OpenTelemetry's standard configuration, by environment variables.
@@ -187,6 +200,9 @@ func (s *Stack) startEnvoy(ctx context.Context, options Options) error {
 	configuration, err := render("envoy.yaml.tmpl", s.settings)
 	if err != nil {
 		return err
+	}
+	if options.ConfigureEnvoy != nil {
+		configuration = options.ConfigureEnvoy(configuration)
 	}
 	path, err := s.Bank.write("envoy.yaml", configuration)
 	if err != nil {

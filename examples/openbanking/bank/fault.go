@@ -1,0 +1,40 @@
+package bank
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+)
+
+// KillCountersign ends Countersign as a crash would: it has no time to do anything.
+func (s *Stack) KillCountersign() error { return s.countersign.kill() }
+
+// PauseCountersign stops Countersign where it stands: it keeps its connections and
+// answers nothing until ResumeCountersign.
+func (s *Stack) PauseCountersign() error { return s.countersign.signal(syscall.SIGSTOP) }
+
+// ResumeCountersign lets a paused Countersign go on.
+func (s *Stack) ResumeCountersign() error { return s.countersign.signal(syscall.SIGCONT) }
+
+// RaiseIssuer brings up the issuer of a stack that was started with IssuerDown, and
+// waits until Countersign has its keys, or until ctx ends.
+func (s *Stack) RaiseIssuer(ctx context.Context) error {
+	s.issuer.down.Store(false)
+	return s.countersign.await(ctx, func() error { return answersOK(ctx, s.Admin+"/readyz") })
+}
+
+// outage is a server that can be down: then it answers nothing of its own.
+type outage struct {
+	next http.Handler
+	down atomic.Bool
+}
+
+// ServeHTTP answers what next does, or 502.
+func (o *outage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if o.down.Load() {
+		http.Error(w, "down", http.StatusBadGateway)
+		return
+	}
+	o.next.ServeHTTP(w, r)
+}
