@@ -213,6 +213,24 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+func TestProblemsOfAValueWithin(t *testing.T) {
+	inner := Problems{{Key: "url", What: "is absent"}, {What: "is odd"}}
+	got := ProblemsOf(fmt.Errorf("jwks: %w", inner)).Under("issuers[0].jwks")
+	want := Problems{{Key: "issuers[0].jwks.url", What: "is absent"}, {Key: "issuers[0].jwks", What: "is odd"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Under() (-want +got):\n%s", diff)
+	}
+	if inner[0].Key != "url" {
+		t.Error("Under changes the problems that it was given")
+	}
+	if got := ProblemsOf(nil); got != nil {
+		t.Errorf("ProblemsOf(nil) = %v", got)
+	}
+	if diff := cmp.Diff(Problems{{What: "broken"}}, ProblemsOf(errors.New("broken"))); diff != "" {
+		t.Errorf("ProblemsOf of another error (-want +got):\n%s", diff)
+	}
+}
+
 func TestSuggest(t *testing.T) {
 	many := strings.Split("a1 b1 c1 d1 e1 f1 g1 h1 i1 j1 k1 l1 m1 n1", " ")
 	for _, test := range []struct {

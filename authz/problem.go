@@ -1,7 +1,9 @@
 package authz
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -52,6 +54,26 @@ func (p Problems) Error() string {
 // Add appends a problem of the value at key.
 func (p *Problems) Add(key, what, fix string) {
 	*p = append(*p, Problem{Key: key, What: what, Fix: fix})
+}
+
+// Under returns the problems as those of the value at key, whose own keys are relative
+// to it.
+func (p Problems) Under(key string) Problems {
+	under := slices.Clone(p)
+	for i := range under {
+		under[i].Key = strings.Trim(key+"."+under[i].Key, ".")
+	}
+	return under
+}
+
+// ProblemsOf takes the problems out of an error; nil has none, and an error of another
+// kind is one.
+func ProblemsOf(err error) Problems {
+	var problems Problems
+	if err == nil || errors.As(err, &problems) {
+		return problems
+	}
+	return Problems{{What: err.Error()}}
 }
 
 // Err is nil where there is no problem.

@@ -1,7 +1,6 @@
 package ownership
 
 import (
-	"errors"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -35,7 +34,7 @@ func Open(cfg Config, issuers int) (*Owners, error) {
 	for _, objectType := range slices.Sorted(maps.Keys(cfg)) {
 		engine, err := o.open(cfg[objectType])
 		if err != nil {
-			problems = append(problems, under(string(objectType), err)...)
+			problems = append(problems, authz.ProblemsOf(err).Under(string(objectType))...)
 			continue
 		}
 		o.engines[objectType] = engine
@@ -94,16 +93,4 @@ func (cfg TypeConfig) check() error {
 		problems.Add("query", "is missing", "write a SELECT that takes :subject and :ids")
 	}
 	return problems.Err()
-}
-
-// under puts a prefix before the key of every problem.
-func under(prefix string, err error) authz.Problems {
-	var problems authz.Problems
-	if !errors.As(err, &problems) {
-		return authz.Problems{{Key: prefix, What: err.Error()}}
-	}
-	for i := range problems {
-		problems[i].Key = prefix + "." + problems[i].Key
-	}
-	return problems
 }

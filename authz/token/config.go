@@ -1,7 +1,6 @@
 package token
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -114,30 +113,13 @@ func (c Config) problems() authz.Problems {
 			problems.Add(key+".issuer", "stands twice", "keep one of them")
 		}
 		seen[issuer.Issuer] = true
-		nest(&problems, key, issuer.problems())
+		problems = append(problems, issuer.problems().Under(key)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.APIs)) {
-		nest(&problems, fmt.Sprintf("apis.%s", name), c.APIs[name].problems(seen))
+		problems = append(problems, c.APIs[name].problems(seen).Under(fmt.Sprintf("apis.%s", name))...)
 	}
-	nest(&problems, "cache", c.Cache.problems())
+	problems = append(problems, c.Cache.problems().Under("cache")...)
 	return problems
-}
-
-// nest appends the problems of the value at key.
-func nest(problems *authz.Problems, key string, inner authz.Problems) {
-	for _, problem := range inner {
-		problem.Key = strings.TrimSuffix(key+"."+problem.Key, ".")
-		*problems = append(*problems, problem)
-	}
-}
-
-// nestError appends the problems of the value at key, or an error as the one problem.
-func nestError(problems *authz.Problems, key string, err error) {
-	var inner authz.Problems
-	if err != nil && !errors.As(err, &inner) {
-		inner.Add("", err.Error(), "")
-	}
-	nest(problems, key, inner)
 }
 
 func (i Issuer) problems() authz.Problems {
@@ -145,7 +127,7 @@ func (i Issuer) problems() authz.Problems {
 	if u, err := url.Parse(i.Issuer); err != nil || u.Scheme == "" || u.RawQuery != "" || u.Fragment != "" {
 		problems.Add("issuer", "is no issuer identifier", "use the URL that its metadata and tokens have, to the letter")
 	}
-	nestError(&problems, "jwks", i.JWKS.Check())
+	problems = append(problems, authz.ProblemsOf(i.JWKS.Check()).Under("jwks")...)
 	for n, algorithm := range i.Algorithms {
 		if !slices.Contains(algorithms, algorithm) {
 			problems.Add(fmt.Sprintf("algorithms[%d]", n), fmt.Sprintf("%q is not accepted", algorithm), "use "+strings.Join(algorithms, ", "))

@@ -32,7 +32,7 @@ func OpenKeys(cfg Config, env jwks.Environment) (*KeyRing, error) {
 	for i, issuer := range cfg.Issuers {
 		store, err := jwks.Open(issuer.Issuer, issuer.JWKS, env)
 		if err != nil {
-			nestError(&problems, fmt.Sprintf("issuers[%d].jwks", i), err)
+			problems = append(problems, authz.ProblemsOf(err).Under(fmt.Sprintf("issuers[%d].jwks", i))...)
 			continue
 		}
 		ring.stores[issuer.Issuer] = opened{from: issuer.JWKS, store: store}

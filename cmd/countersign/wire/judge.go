@@ -107,15 +107,6 @@ func notFolder(path string) string {
 	return ""
 }
 
-// problemsOf takes the problems out of an error. An error that is none becomes one.
-func problemsOf(err error) authz.Problems {
-	var problems authz.Problems
-	if err == nil || errors.As(err, &problems) {
-		return problems
-	}
-	return authz.Problems{{What: err.Error()}}
-}
-
 func sorted(problems authz.Problems) authz.Problems {
 	slices.SortStableFunc(problems, func(a, b authz.Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
@@ -126,12 +117,12 @@ func sorted(problems authz.Problems) authz.Problems {
 // Merge puts the problems of a configuration and those of what it names in order. A
 // key that could not be read is told once: that it is missing, too, helps nobody.
 func Merge(read, named error) error {
-	all := problemsOf(read)
+	all := authz.ProblemsOf(read)
 	told := map[string]bool{}
 	for _, problem := range all {
 		told[problem.File+":"+problem.Key] = true
 	}
-	for _, problem := range problemsOf(named) {
+	for _, problem := range authz.ProblemsOf(named) {
 		if !told[problem.File+":"+problem.Key] {
 			all = append(all, problem)
 		}

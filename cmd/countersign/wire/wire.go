@@ -55,12 +55,12 @@ func (l *Loaded) read() authz.Problems {
 	cfg := l.Config
 	var problems authz.Problems
 	found := func(prefix string, err error) {
-		problems = append(problems, cfg.Locate(prefix, problemsOf(err))...)
+		problems = append(problems, cfg.Locate(prefix, authz.ProblemsOf(err))...)
 	}
 	var err error
 	l.Contracts, err = contract.New(cfg.Contracts())
 	found("", err)
-	found("", cfg.TokenKeys(problemsOf(cfg.Tokens().Check())).Err())
+	found("", cfg.TokenKeys(authz.ProblemsOf(cfg.Tokens().Check())).Err())
 	found("", checkKeyFiles(cfg))
 	found("", cfg.Server.Check())
 	found("", cfg.CheckAdmin())
@@ -79,11 +79,11 @@ func (l *Loaded) openStores() authz.Problems {
 	var err error
 	if len(cfg.Ownership) > 0 {
 		l.Owners, err = ownership.Open(cfg.Ownership, len(cfg.Issuers))
-		problems = append(problems, cfg.Locate("ownership", problemsOf(err))...)
+		problems = append(problems, cfg.Locate("ownership", authz.ProblemsOf(err))...)
 	}
 	if cfg.Consent != nil {
 		l.Consents, err = consent.Open(*cfg.Consent, len(cfg.Issuers))
-		problems = append(problems, cfg.Locate("consent", problemsOf(err))...)
+		problems = append(problems, cfg.Locate("consent", authz.ProblemsOf(err))...)
 	}
 	return problems
 }
@@ -187,13 +187,13 @@ func (s *System) open(log *slog.Logger) error {
 	}
 	var err error
 	if s.log, err = audit.Open(s.Config.Records()); err != nil {
-		return s.Config.Locate("", s.Config.RecordKeys(problemsOf(err)))
+		return s.Config.Locate("", s.Config.RecordKeys(authz.ProblemsOf(err)))
 	}
 	if torn := s.log.Torn(); torn > 0 {
 		log.Warn("the last record was unfinished and was cut off", "file", s.Config.Audit.File, "bytes", torn)
 	}
 	if s.keys, err = token.OpenKeys(s.Config.Tokens(), jwks.Environment{Log: log}); err != nil {
-		return s.Config.Locate("", s.Config.TokenKeys(problemsOf(err)))
+		return s.Config.Locate("", s.Config.TokenKeys(authz.ProblemsOf(err)))
 	}
 	return nil
 }
