@@ -10,7 +10,7 @@
 //	    token        Request, Certificate -> Token and its Caller
 //	    consent      Caller -> Consent
 //	    ownership    Caller, Objects -> which of them are the caller's
-//	  rego         Facts -> Verdict
+//	  rego         Facts -> Verdict, and the Input that is kept
 //	  audit        Record -> disk
 //	envoy          Decision -> CheckResponse
 //

@@ -255,6 +255,21 @@ type Region struct {
 	Service, Caller string
 }
 
+// Input is the document that a policy decided on, as it is kept to decide on it
+// again. It is full of personal data: it is written encrypted, or not at all.
+type Input struct {
+	// Document is JSON, less the caller's credentials.
+	Document []byte
+	// Reaches are the paths of the input that the document holds where they are known,
+	// each of them spelled out, such as "input.caller.kind" or "input.objects", in
+	// order. What is below none of them cannot be told from it. It is shared between
+	// inputs and must not be written to.
+	Reaches []string
+	// Withheld are the headers that the request had and the document has not: names in
+	// lower case, in order.
+	Withheld []string
+}
+
 // Facts are all that is known about a request, as far as the steps came. They are
 // what a policy decides on and what is recorded. A nil or zero field is a fact
 // that is not known.
@@ -272,6 +287,10 @@ type Facts struct {
 	Owned   map[Object]Ownership
 	Consent *Consent
 	Region  Region
+
+	// Input is what the policy was given of all this, to be kept with the record. It
+	// is nil where the policy was not asked, and where nothing is kept of it.
+	Input *Input
 }
 
 // Caller is who calls: anonymous until a token is verified.

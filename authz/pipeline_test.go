@@ -24,6 +24,7 @@ type fakes struct {
 	token       func(ctx context.Context) (*Token, error)
 	consent     func(ctx context.Context, caller Caller) (*Consent, error)
 	owned       func(ctx context.Context) (map[Object]Ownership, error)
+	input       func() (*Input, error)
 	policy      func(ctx context.Context, f *Facts) (Verdict, error)
 	pseudonym   func() string
 	record      func(context.Context) error
@@ -62,7 +63,8 @@ func (f *fakes) Decide(ctx context.Context, facts *Facts) (Verdict, error) {
 	f.asked = append(f.asked, "policy")
 	return f.policy(ctx, facts)
 }
-func (f *fakes) Subject(Caller) string { return f.pseudonym() }
+func (f *fakes) Input(*Facts) (*Input, error) { return f.input() }
+func (f *fakes) Subject(Caller) string        { return f.pseudonym() }
 func (f *fakes) Record(ctx context.Context, r Record) error {
 	f.mu.Lock()
 	f.records = append(f.records, r)
@@ -95,6 +97,7 @@ func allowing() *fakes {
 		owned: func(context.Context) (map[Object]Ownership, error) {
 			return map[Object]Ownership{account: {Relation: "owner"}}, nil
 		},
+		input:     func() (*Input, error) { return &Input{Document: []byte("{}")}, nil },
 		policy:    func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true}, nil },
 		pseudonym: func() string { return "k1.p" },
 		record:    func(context.Context) error { return nil },
@@ -103,7 +106,7 @@ func allowing() *fakes {
 
 func (f *fakes) pipeline() *Pipeline {
 	p := &Pipeline{Consents: f, Owners: f, Pseudonyms: f, Recorder: f, Now: func() time.Time { return testTime }}
-	p.Load(&Snapshot{Revision: "r1", Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f})
+	p.Load(&Snapshot{Revision: "r1", Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f, Inputs: f})
 	return p
 }
 
@@ -124,6 +127,43 @@ func TestCheckAllows(t *testing.T) {
 	facts := offers[0].Facts
 	if facts.Consent == nil || len(facts.Owned) != 1 || facts.Time != testTime || facts.Region != (Region{Service: "GB", Caller: "GB"}) {
 		t.Errorf("facts = %+v, want consent, ownership, time and region", facts)
+	}
+}
+
+// TestInputIsKeptWhereThePolicyIsAsked holds that a record has what the policy was
+// given, whatever became of the decision then, and that no other record has any.
+func TestInputIsKeptWhereThePolicyIsAsked(t *testing.T) {
+	tests := []struct {
+		name   string
+		breaks func(*fakes, *Snapshot)
+		want   bool
+	}{
+		{"an allow", func(*fakes, *Snapshot) {}, true},
+		{"a denial", func(f *fakes, _ *Snapshot) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{}, nil }
+		}, true},
+		{"a policy that panics", func(f *fakes, _ *Snapshot) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) { panic("x") }
+		}, true},
+		{"a policy that is not reached", func(f *fakes, _ *Snapshot) {
+			f.inspect = func() (Inspection, error) { return Inspection{}, ObjectMissing }
+		}, false},
+		{"an input that cannot be made", func(f *fakes, _ *Snapshot) {
+			f.input = func() (*Input, error) { return &Input{}, errBroken }
+		}, false},
+		{"an input too large", func(f *fakes, _ *Snapshot) { f.input = func() (*Input, error) { return nil, nil } }, false},
+		{"nothing is kept", func(_ *fakes, s *Snapshot) { s.Inputs = nil }, false},
+	}
+	for _, test := range tests {
+		f := allowing()
+		p := f.pipeline()
+		snapshot := *p.snapshot.Load()
+		test.breaks(f, &snapshot)
+		p.Load(&snapshot)
+		p.Check(t.Context(), getAccount())
+		if offers := f.offers(); len(offers) != 1 || (offers[0].Facts.Input != nil) != test.want {
+			t.Errorf("%s: records %+v, want one, with an input: %v", test.name, offers, test.want)
+		}
 	}
 }
 
@@ -197,6 +237,10 @@ func TestFailClosed(t *testing.T) {
 			f.consent = func(context.Context, Caller) (*Consent, error) { panic("x") }
 			f.owned = func(context.Context) (map[Object]Ownership, error) { panic("y") }
 		}, want: ConsentUnavailable},
+		{name: "what the policy is given fails", breaks: func(f *fakes) {
+			f.input = func() (*Input, error) { return &Input{}, errBroken }
+		}, want: PolicyError},
+		{name: "what the policy is given panics", breaks: func(f *fakes) { f.input = func() (*Input, error) { panic("x") } }, want: Internal},
 		{name: "policy denies", breaks: func(f *fakes) {
 			f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{Reason: "not_owner"}, nil }
 		}, want: PolicyDenied},

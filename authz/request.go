@@ -42,7 +42,8 @@ type Request struct {
 
 	// Attributes gives the CheckRequest's attributes in opa-envoy-plugin's form,
 	// for policies that read input.attributes. It may be nil; it is called at
-	// most once a decision, and only when the policy reaches them.
+	// most twice a decision, for the policy and for what is kept of its input, and
+	// only when these reach them.
 	Attributes func() map[string]any
 }
 

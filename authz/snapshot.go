@@ -1,5 +1,7 @@
 package authz
 
+import "fmt"
+
 // Snapshot is everything that a check is decided by and that can change while
 // Countersign runs. It is immutable, and read once a check.
 type Snapshot struct {
@@ -12,4 +14,18 @@ type Snapshot struct {
 	Certificates Certificates
 	Tokens       Tokens
 	Policy       Policy
+	// Inputs gives what Policy decides on, for the record; nil keeps nothing.
+	Inputs Inputs
+}
+
+// input is what the policy is given of the facts, or nil where it is not kept.
+func (s *Snapshot) input(facts *Facts) (*Input, error) {
+	if s.Inputs == nil {
+		return nil, nil
+	}
+	input, err := s.Inputs.Input(facts)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", PolicyError, err)
+	}
+	return input, nil
 }

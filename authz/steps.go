@@ -66,6 +66,14 @@ type Policy interface {
 	Decide(ctx context.Context, facts *Facts) (Verdict, error)
 }
 
+// Inputs keeps what a policy decides on.
+type Inputs interface {
+	// Input returns the document that Policy is given of the facts, less the caller's
+	// credentials, or nil where it is larger than what is kept. An error is facts that
+	// make no document.
+	Input(facts *Facts) (*Input, error)
+}
+
 // Pseudonyms hide people in records.
 type Pseudonyms interface {
 	// Subject returns the caller's pseudonym, the same for the same issuer and
