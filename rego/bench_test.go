@@ -2,7 +2,10 @@ package rego
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
+
+	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/countersign-io/countersign/authz"
 )
@@ -44,14 +47,58 @@ decision if { count(input) > 0; input.caller.kind == "customer" }
 	}
 }
 
+// BenchmarkInput makes the document that is decided on, and what is kept of it.
 func BenchmarkInput(b *testing.B) {
 	facts := fullFacts()
 	facts.Token.Prepared = PrepareClaims(facts.Token.Claims)
-	document := standardEngine(b).document
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := document.of(facts); err != nil {
-			b.Fatal(err)
-		}
+	e := standardEngine(b)
+	for _, c := range []struct {
+		name string
+		make func() error
+	}{
+		{"decided on", func() error { _, err := e.document.of(facts); return err }},
+		{"kept pruned", keeping(e.Inputs(false), facts)},
+		{"kept whole", keeping(e.Inputs(true), facts)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.make(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
+}
+
+func keeping(inputs authz.Inputs, facts *authz.Facts) func() error {
+	return func() error { _, err := inputs.Input(facts); return err }
+}
+
+// BenchmarkJSON writes the whole document, as it is kept and by encoding/json.
+func BenchmarkJSON(b *testing.B) {
+	value, err := whole.of(fullFacts())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("ours", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := new(jsonText).value(value, maxDepth); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("encoding/json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			converted, err := ast.JSON(value)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := json.Marshal(converted); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -138,13 +138,21 @@ func TestAttributesAreAskedForOnlyWhenReached(t *testing.T) {
 	facts := fullFacts()
 	asked := 0
 	facts.Request.Attributes = func() map[string]any { asked++; return nil }
-	decide(t, own(t, "package site\ndecision if input.caller.kind == \"customer\"\n"), facts)
-	if asked != 0 {
-		t.Errorf("asked %d times, want never", asked)
-	}
-	decide(t, own(t, "package site\ndecision := is_null(input.attributes)\n"), facts)
-	if asked != 1 {
-		t.Errorf("asked %d times, want once", asked)
+	for _, c := range []struct {
+		module string
+		want   int
+	}{
+		{"package site\ndecision if input.caller.kind == \"customer\"\n", 0},
+		{"package site\ndecision := is_null(input.attributes)\n", 1},
+	} {
+		asked = 0
+		e := own(t, c.module)
+		if _, err := e.Decide(t.Context(), facts); err != nil || asked != c.want {
+			t.Errorf("Decide asked %d times, want %d, %v", asked, c.want, err)
+		}
+		if _, err := e.Inputs(false).Input(facts); err != nil || asked != 2*c.want {
+			t.Errorf("Decide and Input asked %d times, want %d, %v", asked, 2*c.want, err)
+		}
 	}
 }
 
@@ -262,16 +270,24 @@ again := input.subject
 `,
 }
 
-// TestPrunedInputDecidesTheSame holds every policy's decision on what it reaches
-// against its decision on everything, for random facts.
-func TestPrunedInputDecidesTheSame(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
+func reachingEngines(t *testing.T) map[string]*Engine {
+	t.Helper()
+	engines := map[string]*Engine{}
 	for name, module := range reaching {
-		e := engine(t, "site.decision", map[string]string{
+		engines[name] = engine(t, "site.decision", map[string]string{
 			"site.rego": "package site\n" + module,
 			"data.json": `{"keys": ["caller", "kind", "region", "service"], "handed": {},
 				"roles": {"customer": ["read_balances"]}}`,
 		})
+	}
+	return engines
+}
+
+// TestPrunedInputDecidesTheSame holds every policy's decision on what it reaches
+// against its decision on everything, for random facts.
+func TestPrunedInputDecidesTheSame(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for name, e := range reachingEngines(t) {
 		for range 200 {
 			facts := randomFacts(random)
 			all, err := whole.of(facts)
