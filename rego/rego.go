@@ -42,7 +42,7 @@ type Engine struct {
 	// txn is a read transaction that is never closed: nothing writes the store.
 	txn      storage.Transaction
 	document *document
-	reaches  []string
+	reach    reach
 	digest   []byte
 }
 
@@ -79,7 +79,7 @@ func New(cfg Config) (*Engine, error) {
 		query:    query,
 		txn:      policy.txn,
 		document: newDocument(reach),
-		reaches:  reach.paths(),
+		reach:    reach,
 		digest:   loaded.digest(decision),
 	}, nil
 }
@@ -138,7 +138,7 @@ func (e *Engine) Digest() []byte { return slices.Clone(e.digest) }
 // Reaches lists the paths of the input that the policy can read, such as
 // "input.caller.kind", in order; only these are built. "input (file:line)" means
 // all of it, and which line of the policy makes it so.
-func (e *Engine) Reaches() []string { return slices.Clone(e.reaches) }
+func (e *Engine) Reaches() []string { return e.reach.paths() }
 
 // PrepareClaims gives a token's claims in the engine's own form, for
 // authz.Token.Prepared, so that a cached token's claims are converted once. It is

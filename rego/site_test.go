@@ -44,11 +44,13 @@ func own(t testing.TB, module string) *Engine {
 	return engine(t, "site.decision", map[string]string{"site.rego": module})
 }
 
+// decide decides, and holds that what is kept of the facts is decided the same again.
 func decide(t testing.TB, e *Engine, facts *authz.Facts) authz.Verdict {
 	t.Helper()
 	verdict, err := e.Decide(t.Context(), facts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	replaysAs(t, e, facts, verdict, nil)
 	return verdict
 }

@@ -1,0 +1,93 @@
+package rego
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+var errNoDocument = errors.New("the kept document is no input")
+
+// Undetermined is a decision that a kept input does not tell.
+type Undetermined struct {
+	// Needs are what the policy reads and the input does not hold, as Reaches has them.
+	Needs []string
+}
+
+func (u *Undetermined) Error() string {
+	return "undetermined: needs " + strings.Join(u.Needs, ", ")
+}
+
+// Replay decides on a kept input as Decide did or would have on the facts that it was
+// made of, at the time and with the id of that decision. Where the policy may read
+// what the input does not hold, the error is an *Undetermined, never a guess. An
+// error's text holds no value, as Decide's does not.
+func (e *Engine) Replay(ctx context.Context, input authz.Input, at time.Time, id authz.DecisionID) (authz.Verdict, error) {
+	if needs := e.needs(&input); len(needs) > 0 {
+		return authz.Verdict{}, &Undetermined{Needs: needs}
+	}
+	document, err := parsedDocument(input.Document)
+	if err != nil {
+		return authz.Verdict{}, fmt.Errorf("policy: input: %w", err)
+	}
+	return e.decide(ctx, document, at, id)
+}
+
+func parsedDocument(text []byte) (ast.Value, error) {
+	if len(text) > maxDocument {
+		return nil, errTooLarge
+	}
+	parsed, err := authz.ParseJSON(text, maxDepth)
+	if err != nil {
+		return nil, err
+	}
+	value, err := ast.InterfaceToValue(parsed)
+	if err != nil {
+		return nil, errNotJSON
+	}
+	if _, ok := value.(ast.Object); !ok {
+		return nil, errNoDocument
+	}
+	return value, nil
+}
+
+// needs are the references by which the policy may read what the input lacks. A
+// reference lacks nothing if all that Decide builds for it is there.
+func (e *Engine) needs(input *authz.Input) []string {
+	holds := func(d *document) bool {
+		return !slices.ContainsFunc(d.paths(), func(path string) bool { return !slices.Contains(input.Reaches, path) })
+	}
+	complete := holds(e.document)
+	if complete && len(input.Withheld) == 0 {
+		return nil
+	}
+	lacking := reach{whole: e.reach.whole}
+	for _, ref := range e.reach.refs {
+		if readsWithheld(ref, input.Withheld) || !complete && !holds(newDocument(reach{refs: []ast.Ref{ref}})) {
+			lacking.refs = append(lacking.refs, ref)
+		}
+	}
+	return lacking.paths()
+}
+
+// readsWithheld reports a reference that may come to one of the headers, or to what
+// holds them all. Of raw headers any may be: they are a list.
+func readsWithheld(ref ast.Ref, headers []string) bool {
+	switch {
+	case len(headers) == 0:
+		return false
+	case headersPath.HasPrefix(ref), ref.HasPrefix(rawHeadersPath):
+		return true
+	case !ref.HasPrefix(headersPath):
+		return false
+	}
+	name, _ := ref[len(headersPath)].Value.(ast.String)
+	return slices.Contains(headers, strings.ToLower(string(name)))
+}
