@@ -1,0 +1,241 @@
+// Package vault hides what policies decided on, so that a decision can be explained
+// and decided again by whoever holds the key, and by nobody else.
+//
+// Each input is encrypted by a key of its own, which follows from the vault's key and
+// random salt; once the vault's key is destroyed, no input can be read again. What
+// paths an input holds is the policy's, the same for very many inputs: it is kept once,
+// in a file beside them that an input names by its hash.
+package vault
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit/secret"
+)
+
+// Entry is a decision's input, and what else it takes to decide again: the decision's
+// id, which is the seed of what is random, and its time.
+type Entry struct {
+	ID       authz.DecisionID
+	Time     time.Time
+	Revision string
+	Input    authz.Input
+}
+
+// Vault seals entries. It is safe for concurrent use.
+type Vault struct {
+	key    *secret.Key
+	folder string
+
+	mu sync.Mutex
+	// reaches are those whose file is there.
+	reaches map[string]bool
+}
+
+// New is a vault that keeps in folder what its entries have in common.
+func New(folder string, key *secret.Key) *Vault {
+	return &Vault{key: key, folder: folder, reaches: map[string]bool{}}
+}
+
+// KeyID names the key that entries are sealed by.
+func (v *Vault) KeyID() string { return v.key.ID }
+
+// line is an entry as it is kept, a line of JSON.
+type line struct {
+	ID  string `json:"id"`
+	Key string `json:"key"`
+	// Sealed is saltSize bytes, then AES-256-GCM (NIST SP 800-38D) of a content under the
+	// key that HKDF-SHA256 (RFC 5869) makes of the vault's key and the salt, the id being
+	// authenticated with it. No key is used twice, so the nonce is zero.
+	Sealed []byte `json:"sealed"`
+}
+
+// heading is what is sealed before the document: a line of JSON.
+type heading struct {
+	Time     int64  `json:"time"` // nanoseconds since 1970
+	Revision string `json:"revision"`
+	// Reach names the file of the input's reaches.
+	Reach    string   `json:"reach"`
+	Withheld []string `json:"withheld,omitempty"`
+}
+
+const (
+	saltSize = 32
+	overhead = 16 // GCM's tag
+	purpose  = "countersign input 1"
+)
+
+// Seal is the line, with its end, that keeps an entry.
+func (v *Vault) Seal(e Entry) ([]byte, error) {
+	reach, err := v.keepReach(e.Input.Reaches)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	head, err := json.Marshal(heading{Time: e.Time.UnixNano(), Revision: e.Revision, Reach: reach, Withheld: e.Input.Withheld})
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	plain := slices.Concat(head, []byte("\n"), e.Input.Document)
+	id := e.ID.String()
+	sealed := make([]byte, saltSize, saltSize+len(plain)+overhead)
+	rand.Read(sealed)
+	aead, err := cipherOf(v.key, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	sealed = aead.Seal(sealed, make([]byte, aead.NonceSize()), plain, []byte(id))
+	return encode(id, v.key.ID, sealed), nil
+}
+
+// encode is a line, and its end: ids need no escapes.
+func encode(id, key string, sealed []byte) []byte {
+	text := make([]byte, 0, 128+base64.StdEncoding.EncodedLen(len(sealed)))
+	text = append(text, `{"id":"`+id+`","key":"`+key+`","sealed":"`...)
+	text = base64.StdEncoding.AppendEncode(text, sealed)
+	return append(text, "\"}\n"...)
+}
+
+func cipherOf(key *secret.Key, salt []byte) (cipher.AEAD, error) {
+	derived, err := hkdf.Key(sha256.New, key.Secret, salt, purpose, 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(derived)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// keepReach makes the file of reaches, durably, before anything names it.
+func (v *Vault) keepReach(reaches []string) (string, error) {
+	text, err := json.Marshal(append([]string{}, reaches...)) // an array, though empty
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	name := hex.EncodeToString(sum[:8])
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.reaches[name] {
+		return name, nil
+	}
+	if err := write(reachFile(v.folder, name), append(text, '\n')); err != nil {
+		return "", err
+	}
+	v.reaches[name] = true
+	return name, nil
+}
+
+func reachFile(folder, name string) string {
+	return filepath.Join(folder, "reach-"+name+".json")
+}
+
+// write makes a file whole, or leaves one that is as it should be.
+func write(path string, text []byte) error {
+	if kept, err := os.ReadFile(path); err == nil && bytes.Equal(kept, text) {
+		return nil
+	}
+	made, err := os.CreateTemp(filepath.Dir(path), ".reach-*")
+	if err != nil {
+		return err
+	}
+	_, err = made.Write(text)
+	if err = errors.Join(err, made.Sync(), made.Close()); err == nil {
+		err = os.Rename(made.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(made.Name()))
+	}
+	return nil
+}
+
+// Errors of Open. Their texts say what an operator can do.
+var (
+	ErrOther   = errors.New("vault: the line keeps another decision's input")
+	ErrNoKey   = errors.New("vault: the key is not there: it is in another folder, or was destroyed")
+	ErrDamaged = errors.New("vault: does not open by its key: it was changed")
+)
+
+// Open reads the line that keeps the entry of a decision. keys is the key of an id, or
+// nil. folder is the vault's.
+func Open(folder string, id authz.DecisionID, text []byte, keys func(id string) *secret.Key) (Entry, error) {
+	var kept line
+	if err := json.Unmarshal(text, &kept); err != nil {
+		return Entry{}, ErrDamaged
+	}
+	if kept.ID != id.String() {
+		return Entry{}, ErrOther
+	}
+	key := keys(kept.Key)
+	if key == nil {
+		return Entry{}, fmt.Errorf("%w: key %q", ErrNoKey, kept.Key)
+	}
+	plain, err := unseal(key, kept)
+	if err != nil {
+		return Entry{}, err
+	}
+	head, document, _ := bytes.Cut(plain, []byte("\n"))
+	var found heading
+	if err := json.Unmarshal(head, &found); err != nil {
+		return Entry{}, ErrDamaged
+	}
+	entry := Entry{ID: id, Time: time.Unix(0, found.Time).UTC(), Revision: found.Revision,
+		Input: authz.Input{Document: document, Withheld: found.Withheld}}
+	entry.Input.Reaches, err = readReach(folder, found.Reach)
+	return entry, err
+}
+
+func unseal(key *secret.Key, kept line) ([]byte, error) {
+	if len(kept.Sealed) < saltSize {
+		return nil, ErrDamaged
+	}
+	salt, sealed := kept.Sealed[:saltSize], kept.Sealed[saltSize:]
+	aead, err := cipherOf(key, salt)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), sealed, []byte(kept.ID))
+	if err != nil {
+		return nil, ErrDamaged
+	}
+	return plain, nil
+}
+
+// readReach reads a file of reaches and holds it against its name.
+func readReach(folder, name string) ([]string, error) {
+	path := reachFile(folder, filepath.Base(name))
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("vault: %s is missing: restore it, it says which facts the input holds", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	var reaches []string
+	if err := json.Unmarshal(text, &reaches); err != nil || reaches == nil {
+		return nil, fmt.Errorf("vault: %s was changed", path)
+	}
+	again, err := json.Marshal(reaches)
+	if sum := sha256.Sum256(again); err != nil || hex.EncodeToString(sum[:8]) != name {
+		return nil, fmt.Errorf("vault: %s was changed", path)
+	}
+	return reaches, nil
+}
