@@ -3,7 +3,9 @@ package authz
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -33,6 +35,21 @@ func (id DecisionID) String() string {
 	hex.Encode(text[24:36], id[10:16])
 	return string(text[:])
 }
+
+// ParseDecisionID reads an id's canonical form.
+func ParseDecisionID(text string) (DecisionID, error) {
+	var id DecisionID
+	digits := strings.ReplaceAll(text, "-", "")
+	if len(digits) != 2*len(id) {
+		return DecisionID{}, errNotID
+	}
+	if _, err := hex.Decode(id[:], []byte(digits)); err != nil || id.String() != strings.ToLower(text) {
+		return DecisionID{}, errNotID
+	}
+	return id, nil
+}
+
+var errNotID = errors.New("is no decision's id: 32 hexadecimal digits, as in 6f1c2d3e-4a5b-4c6d-8e7f-0123456789ab")
 
 // Verdict is what a policy answers. The zero Verdict denies.
 type Verdict struct {

@@ -2,71 +2,43 @@ package audit
 
 import (
 	"errors"
-	"fmt"
-	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
 )
 
-var errFailed = errors.New("an earlier fsync failed, and what is on disk is not known until the log is opened again")
+// The file systems that keep files in memory (statfs(2)).
+const (
+	tmpfs = 0x01021994
+	ramfs = 0x858458f6
+)
 
-// file is what a Log asks of its file.
-type file interface {
-	io.Writer
-	Sync() error
-	Truncate(size int64) error
-	Close() error
-}
-
-// disk is a file that holds whole lines only. It is for one goroutine.
-type disk struct {
-	file file
-	// size is where the last whole record ends.
-	size int64
-	// failed is why nothing more is written, once it is set.
-	failed error
-}
-
-// append writes lines, all or none, and makes them durable or leaves that to the
-// operating system.
-func (d *disk) append(lines []byte, durable bool) error {
-	if d.failed != nil {
-		return d.failed
-	}
-	if n, err := d.file.Write(lines); err != nil || n < len(lines) {
-		return d.undo(errors.Join(err, shortWrite(n, len(lines))))
-	}
-	if durable {
-		if err := d.file.Sync(); err != nil {
-			d.failed = errFailed
-			return d.undo(err)
+// inMemory reports a folder, or the nearest one above it that is there, whose files
+// are gone with the machine. What cannot be told is not in memory.
+func inMemory(folder string) bool {
+	for {
+		_, err := os.Stat(folder)
+		above := filepath.Dir(folder)
+		if !errors.Is(err, fs.ErrNotExist) || above == folder {
+			break
 		}
+		folder = above
 	}
-	d.size += int64(len(lines))
-	return nil
+	var status syscall.Statfs_t
+	if err := syscall.Statfs(folder, &status); err != nil {
+		return false
+	}
+	kind := uint32(status.Type)
+	return kind == tmpfs || kind == ramfs
 }
 
-func shortWrite(n, want int) error {
-	if n < want {
-		return io.ErrShortWrite
+// room is how much of a folder's disk is free for this process's user. What cannot be
+// told is taken for enough: a full disk shows when it is written to.
+func room(folder string) (free uint64, known bool) {
+	var status syscall.Statfs_t
+	if err := syscall.Statfs(folder, &status); err != nil {
+		return 0, false
 	}
-	return nil
-}
-
-// undo cuts off what is left of records that were not kept, so that the next one
-// does not begin in the middle of a line, and so that the log holds no allow that
-// was answered as a denial. Where that fails, nothing more can be written.
-func (d *disk) undo(cause error) error {
-	if err := d.file.Truncate(d.size); err != nil {
-		cause = errors.Join(cause, err)
-		d.failed = fmt.Errorf("an unfinished record could not be cut off: %w", err)
-	}
-	return cause
-}
-
-// close makes durable what was only written.
-func (d *disk) close() error {
-	var sync error
-	if d.failed == nil {
-		sync = d.file.Sync()
-	}
-	return errors.Join(sync, d.file.Close())
+	return status.Bavail * uint64(status.Bsize), true
 }

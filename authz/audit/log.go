@@ -1,34 +1,49 @@
 package audit
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit/vault"
 	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
 )
 
-// maxWaiting is how many records may wait for the disk, some megabytes of lines. It is
-// more than are ever wanted at once: behind it there is a disk that hangs.
-const maxWaiting = 4096
+// maxWaiting and maxQueued are how many records, and bytes of them and their inputs, may
+// wait for the disk. It is more than are ever wanted at once: behind it there is a disk
+// that hangs.
+const (
+	maxWaiting = 4096
+	maxQueued  = 64 << 20
+)
 
 var (
 	errClosed = errors.New("closed")
 	errFull   = errors.New("too many records wait for the disk")
 )
 
+// files is what a Log asks of the files that it appends to: a segment.Writer's part.
+type files interface {
+	Append(lines []byte, durable bool) error
+	Probe() error
+	Sync() error
+	Failed() error
+	Close() error
+}
+
 // Log is an open log. It is safe for concurrent use. One goroutine, which Close ends,
-// writes to the file: all records that wait become durable by one fsync.
+// writes to the files: all records that wait become durable by one fsync.
 type Log struct {
-	key  *key
-	torn int64
+	key *key
+	// vault is nil where no inputs are kept.
+	vault    *vault.Vault
+	repairs  []string
+	buffered bool
+	folder   string
+	reserve  int64
 
 	// wake has room for one: there is something to write.
 	wake chan struct{}
@@ -37,18 +52,25 @@ type Log struct {
 
 	mu      sync.Mutex
 	waiting []*entry
+	queued  int // the bytes of waiting
 	refused refusals
 	// shut is why no record is taken any more, once it is set.
-	shut error
+	shut  error
+	state State
 
-	disk disk // the writer's alone until it has ended
+	// The writer's alone until it has ended. inputs is nil where none are kept.
+	records, inputs files
+	// synced is when what was only written was last made durable.
+	synced time.Time
 }
 
-// entry is a record that waits to be durable.
+// entry is a record that waits to be written.
 type entry struct {
-	line   []byte
+	line []byte
+	// input is the sealed input's line, or nil.
+	input  []byte
 	record *decisionv1.Decision
-	// late is closed when the caller's time is over.
+	// late is closed when the caller's time is over; nil where nobody waits.
 	late <-chan struct{}
 	// done has room for the outcome, which is told only to a caller who has time left.
 	done chan error
@@ -56,81 +78,18 @@ type entry struct {
 
 var _ authz.Recorder = (*Log)(nil)
 
-// start begins to write to a file whose last record ends at size.
-func start(key *key, file file, size int64) *Log {
-	log := &Log{
-		key: key, disk: disk{file: file, size: size}, refused: refusals{since: time.Now()},
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
-	}
-	go log.write()
-	return log
+// start begins to write.
+func (l *Log) start(records, inputs files) *Log {
+	l.records, l.inputs = records, inputs
+	l.refused.since, l.synced = time.Now(), time.Now()
+	l.wake, l.stop, l.ended = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	l.look()
+	go l.write()
+	return l
 }
 
-// openLog opens or makes the log at path. It holds a lock on it: of two processes
-// that append, each would cut off what the other wrote while undoing a failed write
-// of its own.
-func openLog(path string, key *key, problems *authz.Problems) *Log {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
-	if err != nil {
-		problems.Add("file", err.Error(), "name a file in a folder that exists and can be written to")
-		return nil
-	}
-	size, torn, what, fix := take(file, path)
-	if what != "" {
-		problems.Add("file", what, fix)
-		file.Close()
-		return nil
-	}
-	log := start(key, file, size)
-	log.torn = torn
-	return log
-}
-
-// take makes an opened file ours, cut to its last whole line, or says what is wrong
-// with it.
-func take(file *os.File, path string) (size, torn int64, what, fix string) {
-	status, err := file.Stat()
-	if err != nil {
-		return 0, 0, err.Error(), "name a file that can be read"
-	}
-	if !status.Mode().IsRegular() {
-		return 0, 0, "is not a regular file", "name one: a pipe or a device cannot tell when a record is on disk"
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return 0, 0, "another process writes to it", "stop that process, or give each its own file"
-	}
-	if size, err = lastLine(file, status.Size()); err != nil {
-		return 0, 0, "cannot be read: " + err.Error(), "check the disk"
-	}
-	if torn = status.Size() - size; torn > 0 {
-		err = file.Truncate(size)
-	}
-	if err := errors.Join(err, file.Sync(), syncFolder(path)); err != nil {
-		return 0, 0, "cannot be made durable: " + err.Error(), "name a file on a disk that supports fsync"
-	}
-	return size, torn, "", ""
-}
-
-// lastLine is where the last line that has an end ends, at most size.
-func lastLine(file io.ReaderAt, size int64) (int64, error) {
-	chunk := make([]byte, 64<<10)
-	for end := size; end > 0; {
-		begin := max(0, end-int64(len(chunk)))
-		part := chunk[:end-begin]
-		if _, err := file.ReadAt(part, begin); err != nil {
-			return 0, err
-		}
-		if at := bytes.LastIndexByte(part, '\n'); at >= 0 {
-			return begin + int64(at) + 1, nil
-		}
-		end = begin
-	}
-	return 0, nil
-}
-
-// Torn is how many bytes of an unfinished last line Open cut off: zero unless the
-// process before was cut short while it wrote. Nothing was answered on that record.
-func (l *Log) Torn() int64 { return l.torn }
+// Repairs tells what Open found unfinished or damaged in the files, a text for each.
+func (l *Log) Repairs() []string { return l.repairs }
 
 // Subject returns the caller's pseudonym, the one that stands in records of its
 // decisions, or "" where the caller has no subject.
@@ -139,15 +98,16 @@ func (l *Log) Subject(caller authz.Caller) string {
 }
 
 // Record appends a decision to the log. An allow, and any decision about a caller
-// who has authenticated, is on disk when it returns. A refusal before that costs
-// whoever provokes it nothing: it is written later, or only counted (see refusals).
+// who has authenticated, is on disk when it returns, unless the log is buffered. A
+// refusal before that costs whoever provokes it nothing: it is written later, or only
+// counted (see refusals).
 //
 // It returns an error at once where too many records wait, and when ctx ends. What has
 // not been begun by then is not written; what had been, and is kept, is followed by a
 // record that says that it was abandoned. After an error of the disk the record is cut
 // off again, as far as the disk lets it be. After a failed fsync every later call
 // fails too: the kernel may have dropped what it could not write, and report the next
-// fsync as done. Neither part of the record may be nil.
+// fsync as done. The record's decision and facts may not be nil.
 func (l *Log) Record(ctx context.Context, record authz.Record) error {
 	keep := l.keep
 	if d := record.Decision; !d.Allowed && d.Caller.Kind == authz.Anonymous {
@@ -159,14 +119,16 @@ func (l *Log) Record(ctx context.Context, record authz.Record) error {
 	return nil
 }
 
-// keep makes a record durable.
+// keep makes a record as durable as the log is.
 func (l *Log) keep(ctx context.Context, record authz.Record) error {
-	described := describe(record, l.key)
-	line, err := canonical(described)
+	e, err := l.entry(record)
 	if err != nil {
 		return err
 	}
-	e := &entry{line: append(line, '\n'), record: described, late: ctx.Done(), done: make(chan error, 1)}
+	if l.buffered {
+		return l.enqueue(ctx, e)
+	}
+	e.late, e.done = ctx.Done(), make(chan error, 1)
 	if err := l.enqueue(ctx, e); err != nil {
 		return err
 	}
@@ -187,6 +149,22 @@ func (l *Log) keep(ctx context.Context, record authz.Record) error {
 	}
 }
 
+// entry is the record's lines.
+func (l *Log) entry(record authz.Record) (*entry, error) {
+	e := &entry{record: describe(record, l.key)}
+	if record.Facts.Input != nil && l.vault != nil {
+		e.input = l.seal(record)
+	}
+	if e.input != nil {
+		e.record.InputKeyId = l.vault.KeyID()
+	}
+	line, err := canonical(e.record)
+	e.line = append(line, '\n')
+	return e, err
+}
+
+func (e *entry) size() int { return len(e.line) + len(e.input) }
+
 func (l *Log) enqueue(ctx context.Context, e *entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,10 +173,13 @@ func (l *Log) enqueue(ctx context.Context, e *entry) error {
 		return l.shut
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case len(l.waiting) >= maxWaiting:
+	case l.buffered && l.state.Fault != nil: // what is taken now might never be written
+		return l.state.Fault
+	case len(l.waiting) >= maxWaiting || l.queued >= maxQueued:
 		return errFull
 	}
 	l.waiting = append(l.waiting, e)
+	l.queued += e.size()
 	l.nudge()
 	return nil
 }
@@ -211,7 +192,7 @@ func (l *Log) nudge() {
 	}
 }
 
-// Close makes durable what waits and what was only written, and lets the file go.
+// Close makes durable what waits and what was only written, and lets the files go.
 // Records after it fail. A second call does nothing.
 func (l *Log) Close() error {
 	l.mu.Lock()
@@ -223,7 +204,11 @@ func (l *Log) Close() error {
 	}
 	close(l.stop)
 	<-l.ended
-	if err := l.disk.close(); err != nil {
+	err := l.records.Close()
+	if l.inputs != nil {
+		err = errors.Join(err, l.inputs.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil

@@ -1,17 +1,16 @@
 package audit
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -43,7 +42,7 @@ func TestWhatIsDurableBeforeTheAnswer(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk := &fakeFile{room: 1 << 20}
+				disk := &fakeFiles{room: 1 << 20}
 				log := started(t, disk)
 				if err := keep(log, test.record); err != nil {
 					t.Fatal(err)
@@ -63,81 +62,81 @@ func TestWhatIsDurableBeforeTheAnswer(t *testing.T) {
 }
 
 // started is a log on an empty file, closed when the test ends.
-func started(t *testing.T, disk *fakeFile) *Log {
-	log := start(testKey, disk, 0)
+func started(t *testing.T, disk *fakeFiles) *Log {
+	log := (&Log{key: testKey}).start(disk, nil)
 	t.Cleanup(func() { log.Close() })
 	return log
 }
 
-func TestFullDiskLeavesWholeLines(t *testing.T) {
-	first := lineOf(t, fullRecord()) + "\n"
-	for _, room := range []int{0, 1, len(first) - 1} {
-		t.Run(fmt.Sprintf("%d bytes left", room), func(t *testing.T) {
-			disk := &fakeFile{room: len(first) + room}
-			log := started(t, disk)
-			if err := keep(log, fullRecord()); err != nil {
-				t.Fatal(err)
-			}
-			if err := keep(log, fullRecord()); !errors.Is(err, errDisk) {
-				t.Fatalf("Record on a full disk = %v, want %v", err, errDisk)
-			}
-			if string(disk.content) != first {
-				t.Errorf("content = %q, want one whole line", disk.content)
-			}
-			disk.room = 1 << 20
-			if err := keep(log, fullRecord()); err != nil {
-				t.Errorf("Record when there is room again = %v", err)
-			}
-			if string(disk.content) != first+first {
-				t.Errorf("content = %q, want two whole lines", disk.content)
-			}
-		})
-	}
+// TestFullDiskIsAFaultUntilThereIsRoom holds that nothing is kept of what was refused,
+// and that the state says so without another request having to try.
+func TestFullDiskIsAFaultUntilThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := lineOf(t, fullRecord()) + "\n"
+		disk := &fakeFiles{room: len(first) + 100}
+		log := started(t, disk)
+		if err := keep(log, fullRecord()); err != nil {
+			t.Fatal(err)
+		}
+		if err := keep(log, fullRecord()); !errors.Is(err, errDisk) {
+			t.Fatalf("Record on a full disk = %v, want %v", err, errDisk)
+		}
+		time.Sleep(10 * pause)
+		synctest.Wait()
+		if state := log.State(); !errors.Is(state.Fault, errDisk) || state.Written != 1 {
+			t.Errorf("State of a full disk = %+v, want its fault and one record", state)
+		}
+		if string(disk.content) != first {
+			t.Errorf("content = %q, want the first record alone", disk.content)
+		}
+		disk.makeRoom(1 << 20)
+		time.Sleep(pause)
+		synctest.Wait()
+		if state := log.State(); state.Fault != nil {
+			t.Errorf("State when there is room again = %+v, want no fault", state)
+		}
+		if err := keep(log, fullRecord()); err != nil {
+			t.Errorf("Record when there is room again = %v", err)
+		}
+		if string(disk.content) != first+first {
+			t.Errorf("content = %q, want two records", disk.content)
+		}
+	})
 }
 
 func TestNothingIsTrustedAfterAFailedFsync(t *testing.T) {
-	disk := &fakeFile{room: 1 << 20, syncErr: errDisk}
-	log := started(t, disk)
-	if err := keep(log, allow()); !errors.Is(err, errDisk) {
-		t.Fatalf("Record = %v, want %v", err, errDisk)
-	}
-	if len(disk.content) != 0 {
-		t.Errorf("an allow that was answered as a denial stays in the log: %q", disk.content)
-	}
-	disk.syncErr, disk.calls = nil, nil
-	for _, record := range []authz.Record{allow(), anonymousDenial()} {
-		if err := keep(log, record); !errors.Is(err, errFailed) {
-			t.Errorf("Record after a failed fsync = %v, want %v", err, errFailed)
+	synctest.Test(t, func(t *testing.T) {
+		disk := &fakeFiles{room: 1 << 20, syncErr: errDisk}
+		log := started(t, disk)
+		if err := keep(log, allow()); !errors.Is(err, errDisk) {
+			t.Fatalf("Record = %v, want %v", err, errDisk)
 		}
-	}
-	if len(disk.calls) != 0 {
-		t.Errorf("calls after a failed fsync = %v, want none", disk.calls)
-	}
-	if err := log.Close(); err != nil {
-		t.Error(err)
-	}
-	if diff := cmp.Diff([]string{"close"}, disk.calls); diff != "" {
-		t.Errorf("calls of Close (-want +got):\n%s", diff)
-	}
-}
-
-func TestHalfALineThatStaysEndsTheLog(t *testing.T) {
-	disk := &fakeFile{room: 3, truncateErr: errors.New("input/output error")}
-	log := started(t, disk)
-	if err := keep(log, allow()); !errors.Is(err, errDisk) || !errors.Is(err, disk.truncateErr) {
-		t.Fatalf("Record = %v, want both errors", err)
-	}
-	disk.room, disk.calls = 1<<20, nil
-	if err := keep(log, allow()); !errors.Is(err, disk.truncateErr) {
-		t.Errorf("Record behind half a line = %v, want %v", err, disk.truncateErr)
-	}
-	if len(disk.calls) != 0 {
-		t.Errorf("calls = %v, want none: the line would be glued to half a one", disk.calls)
-	}
+		if len(disk.content) != 0 {
+			t.Errorf("an allow that was answered as a denial stays in the log: %q", disk.content)
+		}
+		synctest.Wait()
+		disk.calls = nil
+		for _, record := range []authz.Record{allow(), anonymousDenial()} {
+			if err := keep(log, record); !errors.Is(err, errDisk) {
+				t.Errorf("Record after a failed fsync = %v, want %v", err, errDisk)
+			}
+		}
+		time.Sleep(10 * pause)
+		synctest.Wait()
+		if state := log.State(); !errors.Is(state.Fault, errDisk) {
+			t.Errorf("State = %+v, want the fault to stay", state)
+		}
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"close"}, disk.calls); diff != "" {
+			t.Errorf("calls after a failed fsync (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestCloseKeepsWhatWasOnlyWritten(t *testing.T) {
-	disk := &fakeFile{room: 1 << 20, closed: errors.New("bad descriptor")}
+	disk := &fakeFiles{room: 1 << 20, closed: errors.New("bad descriptor")}
 	log := started(t, disk)
 	if err := keep(log, anonymousDenial()); err != nil {
 		t.Fatal(err)
@@ -157,8 +156,9 @@ func TestCloseKeepsWhatWasOnlyWritten(t *testing.T) {
 }
 
 func testConfig(t *testing.T) Config {
-	folder := t.TempDir()
-	return Config{File: filepath.Join(folder, "decisions.jsonl"), Key: filepath.Join(folder, "pseudonym.key")}
+	keys := t.TempDir()
+	return Config{Folder: t.TempDir(), ReserveBytes: 1,
+		PseudonymKey: filepath.Join(keys, "pseudonym.key"), InputKey: filepath.Join(keys, "input.key")}
 }
 
 func mustOpen(t *testing.T, cfg Config) *Log {
@@ -178,69 +178,58 @@ func TestLogGrowsFromStartToStart(t *testing.T) {
 		if err := keep(log, allow()); err != nil {
 			t.Fatal(err)
 		}
-		if log.Torn() != 0 {
-			t.Errorf("Torn = %d after a clean end", log.Torn())
+		if got := log.Repairs(); len(got) > 0 {
+			t.Errorf("Repairs = %q after a clean end", got)
 		}
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	lines := readLines(t, cfg.File)
-	if len(lines) != 2 || lines[0] != lines[1] {
+	if lines := readLines(t, cfg); len(lines) != 2 || lines[0] != lines[1] {
 		t.Errorf("two starts wrote %q", lines)
-	}
-	status, err := os.Stat(cfg.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status.Mode().Perm() != 0o600 {
-		t.Errorf("mode of the log = %v, want 0600", status.Mode())
 	}
 }
 
-func TestTornLastLineIsCutOff(t *testing.T) {
-	long := strings.Repeat("x", 200<<10)
-	tests := []struct {
-		name, content, want string
-	}{
-		{"an empty log", "", ""},
-		{"whole lines", "{}\n{}\n", "{}\n{}\n"},
-		{"half a line", "{}\n{\"a", "{}\n"},
-		{"half a first line", "{\"a", ""},
-		{"a tail of zeros", "{}\n\x00\x00\x00", "{}\n"},
-		{"half a line longer than a chunk", "{}\n" + long, "{}\n"},
-		{"a whole line longer than a chunk", long + "\n", long + "\n"},
-		{"half a first line longer than a chunk", long, ""},
+func TestUnfinishedTailIsCutOffAndSaid(t *testing.T) {
+	cfg := testConfig(t)
+	log := mustOpen(t, cfg)
+	if err := keep(log, allow()); err != nil {
+		t.Fatal(err)
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			cfg := testConfig(t)
-			if err := os.WriteFile(cfg.File, []byte(test.content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			log := mustOpen(t, cfg)
-			if got, want := log.Torn(), int64(len(test.content)-len(test.want)); got != want {
-				t.Errorf("Torn = %d, want %d", got, want)
-			}
-			if err := keep(log, allow()); err != nil {
-				t.Fatal(err)
-			}
-			content, err := os.ReadFile(cfg.File)
-			if err != nil {
-				t.Fatal(err)
-			}
-			added, kept := strings.CutPrefix(string(content), test.want)
-			if !kept || strings.Count(added, "\n") != 1 || !json.Valid([]byte(added)) {
-				t.Errorf("the log after one record ends in %q", added)
-			}
-		})
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(cfg.Folder, decisions+"-*"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("files of the log: %q, %v; want one", names, err)
+	}
+	file, err := os.OpenFile(names[0], os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(lineOf(t, allow()) + "\n{\"hal"); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	log = mustOpen(t, cfg)
+	if got := log.Repairs(); len(got) != 1 || !strings.Contains(got[0], "unfinished") {
+		t.Errorf("Repairs = %q, want what was cut off", got)
+	}
+	if err := keep(log, allow()); err != nil {
+		t.Fatal(err)
+	}
+	if lines := readLines(t, cfg); len(lines) != 2 {
+		t.Errorf("the log has %d records, want those two that were answered on", len(lines))
 	}
 }
 
 func TestLogOfAnotherProcessIsRefused(t *testing.T) {
 	cfg := testConfig(t)
 	log := mustOpen(t, cfg)
-	if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "file: another process writes to it") {
+	var problems authz.Problems
+	if _, err := Open(cfg); !errors.As(err, &problems) || problems[0].Key != "folder" {
 		t.Errorf("second Open = %v, want a problem", err)
 	}
 	if err := log.Close(); err != nil {
@@ -249,26 +238,39 @@ func TestLogOfAnotherProcessIsRefused(t *testing.T) {
 	mustOpen(t, cfg)
 }
 
-func TestLogThatCannotBeDurableIsRefused(t *testing.T) {
-	cfg := testConfig(t)
-	cfg.File = os.DevNull
-	if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "file: is not a regular file") {
-		t.Errorf("Open of a device = %v, want a problem", err)
-	}
-}
-
 func TestFaultyKeyLetsTheLogGo(t *testing.T) {
 	cfg := testConfig(t)
-	if err := os.WriteFile(cfg.Key, nil, 0o600); err != nil {
+	if err := os.WriteFile(cfg.InputKey, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(cfg); err == nil {
 		t.Fatal("Open with an empty key file = nil error")
 	}
-	if err := os.Remove(cfg.Key); err != nil {
+	if err := os.Remove(cfg.InputKey); err != nil {
 		t.Fatal(err)
 	}
 	mustOpen(t, cfg)
+}
+
+// TestDurableInMemoryIsRefused asks for a folder that Linux keeps in memory, where there
+// is one, and for one that is not there yet in it.
+func TestDurableInMemoryIsRefused(t *testing.T) {
+	const memory = "/dev/shm"
+	if !inMemory(memory) {
+		if _, err := os.Stat(memory); err == nil {
+			t.Errorf("%s is taken for a disk", memory)
+		}
+		return
+	}
+	for _, folder := range []string{memory, memory + "/absent/records"} {
+		problems := Config{Folder: folder}.Check()
+		if len(problems) != 1 || !strings.Contains(problems[0].Fix, "durability: buffered") {
+			t.Errorf("Check of %s = %v, want a word on what to do", folder, problems)
+		}
+		if problems := (Config{Folder: folder, Durability: Buffered}).Check(); problems != nil {
+			t.Errorf("Check of a buffered log in %s = %v, want none", folder, problems)
+		}
+	}
 }
 
 func TestRecordsOfManyAtOnceAreWholeLines(t *testing.T) {
@@ -295,7 +297,7 @@ func TestRecordsOfManyAtOnceAreWholeLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
-	for _, line := range readLines(t, cfg.File) {
+	for _, line := range readLines(t, cfg) {
 		var record struct{ ID string }
 		if err := json.Unmarshal([]byte(line), &record); err != nil {
 			t.Errorf("line %q: %v", line, err)
@@ -307,16 +309,15 @@ func TestRecordsOfManyAtOnceAreWholeLines(t *testing.T) {
 	}
 }
 
-func readLines(t *testing.T, path string) []string {
+func readLines(t *testing.T, cfg Config) (lines []string) {
 	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	for line, err := range Lines(cfg.Folder) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, string(line))
 	}
-	if !bytes.HasSuffix(content, []byte("\n")) {
-		t.Fatalf("the log ends without a newline: %q", content)
-	}
-	return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
+	return lines
 }
 
 func BenchmarkDescribeAndEncode(b *testing.B) {
@@ -340,7 +341,7 @@ func TestWhatIsTooLateIsNotWritten(t *testing.T) {
 	if err := log.Record(ctx, allow()); !errors.Is(err, context.Canceled) {
 		t.Errorf("Record() after the end = %v, want the context's error", err)
 	}
-	if text, err := os.ReadFile(cfg.File); err != nil || len(text) > 0 {
-		t.Errorf("the log holds %q, %v; want nothing", text, err)
+	if lines := readLines(t, cfg); len(lines) > 0 {
+		t.Errorf("the log holds %q; want nothing", lines)
 	}
 }

@@ -70,7 +70,11 @@ func (l *Log) admit(ctx context.Context, reason authz.Reason) (bool, error) {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	}
-	return l.refused.admit(reason), nil
+	single := l.refused.admit(reason)
+	if !single {
+		l.state.Counted++
+	}
+	return single, nil
 }
 
 func (r *refusals) admit(reason authz.Reason) bool {
@@ -93,13 +97,22 @@ func (r *refusals) count(reason authz.Reason, n uint32) {
 }
 
 // writeRefusals writes what was kept and, where a window is over, what was counted in
-// it. What cannot be written is counted too: a full disk must not fill memory.
+// it. What cannot be written, or would take from the reserve, is counted too: a full disk
+// must not fill memory. At the end, where window is zero, counts take from the reserve.
 func (l *Log) writeRefusals(window time.Duration) {
 	now := time.Now()
 	taken := l.takeRefusals(now, window)
+	if l.low() {
+		l.putBack(taken)
+		if window > 0 {
+			return
+		}
+		taken = l.takeRefusals(now, window)
+	}
 	lines, err := taken.encode(now)
 	if err == nil && len(lines) > 0 {
-		err = l.disk.append(lines, false)
+		err = l.records.Append(lines, false)
+		l.tell(err, lines)
 	}
 	if err != nil {
 		l.putBack(taken)
@@ -124,9 +137,6 @@ func (l *Log) takeRefusals(now time.Time, window time.Duration) refusals {
 func (l *Log) putBack(taken refusals) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.shut == nil {
-		l.shut = l.disk.failed
-	}
 	l.refused.since = taken.since
 	for _, one := range taken.lines {
 		l.refused.count(one.reason, 1)
@@ -137,8 +147,7 @@ func (l *Log) putBack(taken refusals) {
 }
 
 // encode is the lines to write.
-func (r *refusals) encode(now time.Time) ([]byte, error) {
-	var lines []byte
+func (r *refusals) encode(now time.Time) (lines []byte, err error) {
 	for _, one := range r.lines {
 		lines = append(lines, one.line...)
 	}

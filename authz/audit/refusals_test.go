@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,7 +22,7 @@ func refusalFor(reason authz.Reason) authz.Record {
 
 func TestRefusalIsWrittenSoonWithoutFsync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := &fakeFile{room: 1 << 20}
+		disk := &fakeFiles{room: 1 << 20}
 		log := started(t, disk)
 		if err := keep(log, anonymousDenial()); err != nil {
 			t.Fatal(err)
@@ -39,7 +40,7 @@ func TestRefusalIsWrittenSoonWithoutFsync(t *testing.T) {
 
 func TestRefusalsBeyondTheLimitAreOneRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := &fakeFile{room: 1 << 20}
+		disk := &fakeFiles{room: 1 << 20}
 		log := started(t, disk)
 		for range maxSingle + 5 {
 			if err := keep(log, refusalFor(authz.TokenExpired)); err != nil {
@@ -75,7 +76,7 @@ func TestRefusalsBeyondTheLimitAreOneRecord(t *testing.T) {
 // count, and that allows go through meanwhile.
 func TestFloodOfRefusalsGrowsTheLogByABoundedRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := &fakeFile{room: 1 << 30}
+		disk := &fakeFiles{room: 1 << 30}
 		log := started(t, disk)
 		const seconds, rate = 5, 2000
 		for n := range seconds * rate {
@@ -114,7 +115,7 @@ func TestFloodOfRefusalsGrowsTheLogByABoundedRate(t *testing.T) {
 
 func TestRefusalsThatCannotBeWrittenAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := &fakeFile{}
+		disk := &fakeFiles{}
 		log := started(t, disk)
 		for range 30 { // three seconds
 			if err := keep(log, refusalFor(authz.NoCredentials)); err != nil {
@@ -142,7 +143,7 @@ func TestRefusalsThatCannotBeWrittenAreCounted(t *testing.T) {
 
 func TestRefusalTooLateIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := &fakeFile{room: 1 << 20}
+		disk := &fakeFiles{room: 1 << 20}
 		log := started(t, disk)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -159,17 +160,106 @@ func TestRefusalTooLateIsNotWritten(t *testing.T) {
 // Nobody waits for a refusal to be written, and yet its fault is everybody's.
 func TestFaultWhileRefusalsAreWrittenEndsTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := &fakeFile{room: 3, truncateErr: errDisk}
+		disk := &fakeFiles{room: 1 << 20, syncErr: errDisk}
 		log := started(t, disk)
 		if err := keep(log, anonymousDenial()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(pause)
+		time.Sleep(2 * window) // what was only written is made durable
 		synctest.Wait()
 		for _, record := range []authz.Record{anonymousDenial(), allow()} {
-			if err := keep(log, record); !errors.Is(err, disk.truncateErr) {
-				t.Errorf("Record behind half a line = %v, want %v", err, disk.truncateErr)
+			if err := keep(log, record); !errors.Is(err, errDisk) {
+				t.Errorf("Record after a failed fsync = %v, want %v", err, errDisk)
 			}
+		}
+	})
+}
+
+// TestReserveIsForRecords fills the disk up to the reserve: refusals before
+// authentication are counted from then on, and written when there is room again.
+func TestReserveIsForRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &fakeFiles{room: 1 << 20}
+		log := &Log{key: testKey, folder: t.TempDir(), reserve: math.MaxInt64}
+		log.start(disk, nil)
+		defer log.Close()
+		for range 20 {
+			if err := keep(log, refusalFor(authz.NoCredentials)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(pause)
+			synctest.Wait()
+		}
+		if err := keep(log, allow()); err != nil {
+			t.Fatal(err)
+		}
+		if want := lineOf(t, allow()) + "\n"; string(disk.content) != want {
+			t.Errorf("content = %q, want the allow alone", disk.content)
+		}
+		if state := log.State(); !state.Low || state.Free == 0 || state.Fault != nil {
+			t.Errorf("State = %+v, want it low, and no fault", state)
+		}
+		log.mu.Lock()
+		log.reserve = 1
+		log.mu.Unlock()
+		time.Sleep(window)
+		synctest.Wait()
+		records := parseLines(t, disk.content)
+		if last := records[len(records)-1]; last.Count != 20 || len(records) != 2 {
+			t.Errorf("with room again the log has %+v, want the refusals counted", records)
+		}
+	})
+}
+
+func TestBufferedRecordsAreWrittenSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, release := heldDisk()
+		log := &Log{key: testKey, buffered: true}
+		log.start(disk, nil)
+		defer log.Close()
+		if err := keep(log, allowOf(1)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if want := lineOf(t, allowOf(1)) + "\n"; string(disk.content) != want {
+			t.Errorf("content = %q, want the record", disk.content)
+		}
+		if diff := cmp.Diff([]string{"write"}, disk.did()); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+		release()
+		time.Sleep(window + pause)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"write", "sync"}, disk.calls); diff != "" {
+			t.Errorf("calls after a second (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestBufferedRecordsWaitForRoom holds that what was answered is not forgotten, and that
+// nothing more is answered on what could not be written.
+func TestBufferedRecordsWaitForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &fakeFiles{}
+		log := &Log{key: testKey, buffered: true}
+		log.start(disk, nil)
+		defer log.Close()
+		if err := keep(log, allowOf(1)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := keep(log, allowOf(2)); !errors.Is(err, errDisk) {
+			t.Errorf("Record on a full disk = %v, want %v", err, errDisk)
+		}
+		disk.makeRoom(1 << 20)
+		time.Sleep(pause)
+		synctest.Wait()
+		if err := keep(log, allowOf(3)); err != nil {
+			t.Errorf("Record when there is room again = %v", err)
+		}
+		synctest.Wait()
+		if want := lineOf(t, allowOf(1)) + "\n" + lineOf(t, allowOf(3)) + "\n"; string(disk.content) != want {
+			t.Errorf("content = %q, want the first and the third record", disk.content)
 		}
 	})
 }

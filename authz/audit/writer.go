@@ -4,11 +4,17 @@ import (
 	"bytes"
 	"slices"
 	"time"
+
+	"github.com/countersign-io/countersign/authz/audit/segment"
 )
 
-// pause is how long a refusal before authentication waits to be written, and what is
-// still owed after a fault of the disk to be tried again.
-const pause = 100 * time.Millisecond
+const (
+	// pause is how long a refusal before authentication waits to be written, and what is
+	// still owed after a fault of the disk to be tried again.
+	pause = 100 * time.Millisecond
+	// maxCommit is how many bytes are committed at once, but for what one record adds.
+	maxCommit = segment.MaxBatch / 2
+)
 
 // write is the only goroutine that touches the disk, so that no caller ever waits for
 // a lock that is held while the disk is slow.
@@ -22,8 +28,10 @@ func (l *Log) write() {
 		case <-l.wake:
 			owed = l.commit(owed)
 		case <-tick.C:
+			l.look()
 			owed = l.commit(owed)
 			l.writeRefusals(window)
+			l.sync(window)
 		case <-l.stop:
 			// Committing what waits can leave something owed, once.
 			l.commit(l.commit(owed))
@@ -33,34 +41,51 @@ func (l *Log) write() {
 	}
 }
 
-// commit makes durable, by one fsync, what is owed and all records that wait. It
-// returns what is owed then: the records of what was abandoned meanwhile, or the same
-// as before where nothing could be written. It is at most one batch, because a batch
-// is kept only with what is owed before it.
+// commit writes what is owed and all records that wait, and makes them durable by one
+// fsync unless the log is buffered. It returns what is owed then: the records of what
+// was abandoned meanwhile, or, where nothing could be written, what must be tried again.
+// Of a durable log that is at most one batch, because a batch is kept only with what is
+// owed before it; a buffered one takes no more records until what is owed is written.
 func (l *Log) commit(owed []byte) []byte {
-	batch := l.take()
-	if len(batch) == 0 && len(owed) == 0 {
+	taken := l.take(maxCommit - len(owed))
+	if len(taken) == 0 && len(owed) == 0 {
 		return nil
 	}
 	lines := bytes.Clone(owed)
-	for _, e := range batch {
+	for _, e := range taken {
 		lines = append(lines, e.line...)
 	}
-	err := l.disk.append(lines, true)
-	late := l.settle(batch, err)
-	if err != nil {
+	l.keepInputs(taken)
+	err := l.records.Append(lines, !l.buffered)
+	l.tell(err, lines)
+	late := l.settle(taken, err)
+	switch {
+	case err != nil && l.buffered:
+		return lines
+	case err != nil:
 		return owed
 	}
 	return l.abandon(late)
 }
 
-// take takes the records that wait, but for those whose callers have been refused.
-func (l *Log) take() []*entry {
+// take takes the records that wait, but for those whose callers have been refused, until
+// they have so many bytes. The writer is woken again for what is left.
+func (l *Log) take(room int) []*entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	batch := slices.DeleteFunc(l.waiting, (*entry).isLate)
-	l.waiting = nil
-	return batch
+	taken := 0
+	for ; taken < len(batch) && room > 0; taken++ {
+		room -= len(batch[taken].line)
+	}
+	l.waiting, l.queued = slices.Clone(batch[taken:]), 0
+	for _, e := range l.waiting {
+		l.queued += e.size()
+	}
+	if len(l.waiting) > 0 {
+		l.nudge()
+	}
+	return batch[:taken]
 }
 
 // settle tells the outcome to those who have time left, and returns the others. A
@@ -68,31 +93,32 @@ func (l *Log) take() []*entry {
 func (l *Log) settle(batch []*entry, err error) (late []*entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.shut == nil {
-		l.shut = l.disk.failed
-	}
 	for _, e := range batch {
-		if e.isLate() {
+		switch {
+		case e.done == nil: // answered before
+		case e.isLate():
 			late = append(late, e)
-			continue
+		default:
+			e.done <- err
 		}
-		e.done <- err
 	}
 	return late
 }
 
 // abandon is the lines that take back records whose callers were refused.
-func (l *Log) abandon(late []*entry) []byte {
-	var lines []byte
+func (l *Log) abandon(late []*entry) (lines []byte) {
 	for _, e := range late {
 		line, err := canonical(abandoned(e.record))
 		if err != nil { // no form for a field, although the record itself had one
-			l.disk.failed = err
+			l.end(err)
 			return nil
 		}
 		lines = append(append(lines, line...), '\n')
 		l.nudge()
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state.Abandoned += uint64(len(late))
 	return lines
 }
 
@@ -102,5 +128,21 @@ func (e *entry) isLate() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// sync makes durable, once in a window, what was only written: refusals, inputs, and
+// the records of a buffered log. A fault of the inputs' files shows when they are next
+// written to.
+func (l *Log) sync(window time.Duration) {
+	if time.Since(l.synced) < window {
+		return
+	}
+	l.synced = time.Now()
+	if err := l.records.Sync(); err != nil {
+		l.tell(err, nil)
+	}
+	if l.inputs != nil {
+		l.inputs.Sync()
 	}
 }

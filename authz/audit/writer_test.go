@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -21,9 +20,9 @@ import (
 )
 
 // heldDisk is a disk whose fsync takes until release is called, and then no time.
-func heldDisk() (disk *fakeFile, release func()) {
+func heldDisk() (disk *fakeFiles, release func()) {
 	held := make(chan struct{})
-	return &fakeFile{room: 1 << 30, slow: func() { <-held }}, sync.OnceFunc(func() { close(held) })
+	return &fakeFiles{room: 1 << 30, slow: func() { <-held }}, sync.OnceFunc(func() { close(held) })
 }
 
 func allowOf(n int) authz.Record {
@@ -66,9 +65,9 @@ func TestAllThatWaitShareOneFsync(t *testing.T) {
 }
 
 func TestFailedBatchIsRefusedWhole(t *testing.T) {
-	for name, breaks := range map[string]func(*fakeFile){
-		"no room for all of it": func(disk *fakeFile) { disk.makeRoom(3000) },
-		"a failed fsync":        func(disk *fakeFile) { disk.slow = func() { disk.syncErr = errDisk } },
+	for name, breaks := range map[string]func(*fakeFiles){
+		"no room for all of it": func(disk *fakeFiles) { disk.makeRoom(3000) },
+		"a failed fsync":        func(disk *fakeFiles) { disk.slow = func() { disk.syncErr = errDisk } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -101,27 +100,32 @@ func TestFailedBatchIsRefusedWhole(t *testing.T) {
 }
 
 func TestFullQueueRefusesAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		disk, release := heldDisk()
-		log := started(t, disk)
-		var first sync.WaitGroup
-		first.Go(func() { keep(log, allow()) })
-		synctest.Wait()
-		for range maxWaiting {
-			if err := log.enqueue(t.Context(), &entry{line: []byte("{}\n"), done: make(chan error, 1)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := keep(log, allow()); !errors.Is(err, errFull) {
-			t.Errorf("Record behind %d others = %v, want %v", maxWaiting, err, errFull)
-		}
-		release()
-		first.Wait()
-		synctest.Wait()
-		if err := keep(log, allow()); err != nil {
-			t.Errorf("Record when none wait any more = %v", err)
-		}
-	})
+	for name, queue := range map[string]struct{ entries, bytes int }{"of records": {maxWaiting, 3}, "of bytes": {4, maxQueued / 4}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk, release := heldDisk()
+				log := started(t, disk)
+				var first sync.WaitGroup
+				first.Go(func() { keep(log, allow()) })
+				synctest.Wait()
+				for range queue.entries {
+					line := append(bytes.Repeat([]byte("x"), queue.bytes-1), '\n')
+					if err := log.enqueue(t.Context(), &entry{line: line, done: make(chan error, 1)}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := keep(log, allow()); !errors.Is(err, errFull) {
+					t.Errorf("Record behind %d others = %v, want %v", queue.entries, err, errFull)
+				}
+				release()
+				first.Wait()
+				synctest.Wait()
+				if err := keep(log, allow()); err != nil {
+					t.Errorf("Record when none wait any more = %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestWhatWaitedTooLongIsNotWritten(t *testing.T) {
@@ -230,7 +234,7 @@ func TestCloseKeepsWhatWaits(t *testing.T) {
 func TestWhatIsAbandonedWhileTheLogClosesIsSaid(t *testing.T) {
 	for range 20 { // whether the writer sees the record or the close first is chance
 		synctest.Test(t, func(t *testing.T) {
-			disk := &fakeFile{room: 1 << 20, slow: func() { time.Sleep(10 * time.Millisecond) }}
+			disk := &fakeFiles{room: 1 << 20, slow: func() { time.Sleep(10 * time.Millisecond) }}
 			log := started(t, disk)
 			var all sync.WaitGroup
 			all.Go(func() { keep(log, allowOf(0)) })
@@ -281,7 +285,7 @@ func TestWhatWasKeptInTimeIsToldThoughTimeEnds(t *testing.T) {
 	for range 50 { // of two channels that are ready, select takes either
 		log := &Log{key: testKey, wake: make(chan struct{}, 1)} // without a writer
 		ctx := &endingContext{Context: t.Context(), done: make(chan struct{}), keep: func() {
-			if late := log.settle(log.take(), nil); len(late) > 0 {
+			if late := log.settle(log.take(maxCommit), nil); len(late) > 0 {
 				t.Error("the record is late")
 			}
 		}}
@@ -295,7 +299,7 @@ func TestWhatWasKeptInTimeIsToldThoughTimeEnds(t *testing.T) {
 // commit, that the last record of a decision says what Record told.
 func TestRecordAndAnswerAgree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := &fakeFile{room: 1 << 30, slow: func() { time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond) }}
+		disk := &fakeFiles{room: 1 << 30, slow: func() { time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond) }}
 		log := started(t, disk)
 		const callers, each = 20, 50
 		var mu sync.Mutex
@@ -366,43 +370,21 @@ func lastRecords(t *testing.T, content []byte) map[string]readRecord {
 	return last
 }
 
-// alone is what group commit is measured against: each record has an fsync of its own.
-type alone struct {
-	mu   sync.Mutex
-	disk disk
-}
-
-func (a *alone) Record(_ context.Context, record authz.Record) error {
-	line, err := canonical(describe(record, testKey))
-	if err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.disk.append(append(line, '\n'), true)
-}
-
-// BenchmarkRecordDurable is the time for a durable record, by how many are written at
-// once, beside what it is with an fsync for each.
-func BenchmarkRecordDurable(b *testing.B) {
-	for _, writers := range []int{1, 10, 100} {
-		b.Run(fmt.Sprintf("writers=%d/fsync=each", writers), func(b *testing.B) {
-			file, err := os.OpenFile(filepath.Join(b.TempDir(), "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer file.Close()
-			recordBy(b, writers, &alone{disk: disk{file: file}})
-		})
-		b.Run(fmt.Sprintf("writers=%d/fsync=group", writers), func(b *testing.B) {
-			folder := b.TempDir()
-			log, err := Open(Config{File: filepath.Join(folder, "log"), Key: filepath.Join(folder, "key")})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer log.Close()
-			recordBy(b, writers, log)
-		})
+// BenchmarkRecord is the time for a record, by how many are written at once.
+func BenchmarkRecord(b *testing.B) {
+	for _, durability := range []Durability{Durable, Buffered} {
+		for _, writers := range []int{1, 10, 100} {
+			b.Run(fmt.Sprintf("%s/writers=%d", durability, writers), func(b *testing.B) {
+				keys := b.TempDir()
+				log, err := Open(Config{Folder: b.TempDir(), Durability: durability, Inputs: NoInputs,
+					PseudonymKey: filepath.Join(keys, "key")})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer log.Close()
+				recordBy(b, writers, log)
+			})
+		}
 	}
 }
 
@@ -435,4 +417,36 @@ func recordBy(b *testing.B, writers int, to authz.Recorder) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2]), "ns/median")
 	b.ReportMetric(float64(took[len(took)*99/100]), "ns/p99")
+}
+
+// TestWhatIsTooMuchForOneCommitIsCommittedInSeveral holds that no more is appended at
+// once than can be, and that nothing is left behind.
+func TestWhatIsTooMuchForOneCommitIsCommittedInSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, release := heldDisk()
+		log := started(t, disk)
+		var first sync.WaitGroup
+		first.Go(func() { keep(log, allow()) })
+		synctest.Wait() // its fsync has begun
+		line := append(bytes.Repeat([]byte("x"), maxCommit/3), '\n')
+		const entries = 10
+		done := make(chan error, entries)
+		for range entries {
+			if err := log.enqueue(t.Context(), &entry{line: line, done: done}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		release()
+		first.Wait()
+		synctest.Wait()
+		if len(done) != entries {
+			t.Errorf("%d of %d are told that they are kept", len(done), entries)
+		}
+		if got, want := len(disk.content)-len(lineOf(t, allow()))-1, entries*len(line); got != want {
+			t.Errorf("%d bytes are kept, want %d", got, want)
+		}
+		if disk.largest > maxCommit+len(line) {
+			t.Errorf("%d bytes were appended at once, want about %d at most", disk.largest, maxCommit)
+		}
+	})
 }

@@ -26,11 +26,22 @@ type Console struct {
 	server   *http.Server
 }
 
-// Listen opens the console at a loopback address. ready says why requests cannot
-// be decided, or nil; reloads what they are decided by, which /readyz tells where it is
-// asked for it: /readyz?verbose. A reload that was refused is no reason not to be
-// ready. Listen's error is authz.Problems with the key "admin".
-func Listen(address string, ready func() error, reloads *Reloads, registry *prometheus.Registry) (*Console, error) {
+// Pages are what a console tells of.
+type Pages struct {
+	// Ready says why requests cannot be decided, or nil.
+	Ready func() error
+	// Reloads and Records tell what requests are decided by, and how the record of
+	// decisions stands. /readyz tells of them where it is asked to: /readyz?verbose. A
+	// reload that was refused is no reason not to be ready.
+	Reloads *Reloads
+	Records *Records
+	// Metrics are those of /metrics.
+	Metrics *prometheus.Registry
+}
+
+// Listen opens the console at a loopback address. Its error is authz.Problems with the
+// key "admin".
+func Listen(address string, pages Pages) (*Console, error) {
 	if problems := Check(address); problems != nil {
 		return nil, problems
 	}
@@ -41,12 +52,13 @@ func Listen(address string, ready func() error, reloads *Reloads, registry *prom
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	routes.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		answerReady(w, ready())
+		answerReady(w, pages.Ready())
 		if r.URL.Query().Has("verbose") {
-			reloads.tell(w)
+			pages.Reloads.tell(w)
+			pages.Records.tell(w)
 		}
 	})
-	routes.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	routes.Handle("GET /metrics", promhttp.HandlerFor(pages.Metrics, promhttp.HandlerOpts{}))
 	return &Console{
 		listener: listener,
 		server:   &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10},

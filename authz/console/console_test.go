@@ -19,9 +19,19 @@ type fakeChecker struct{ decision authz.Decision }
 
 func (f *fakeChecker) Check(context.Context, *authz.Request) authz.Decision { return f.decision }
 
-func open(t *testing.T, ready func() error, reloads *Reloads, registry *prometheus.Registry) string {
+// pages are those of a console where all is well.
+func pages() Pages {
+	return Pages{
+		Ready:   func() error { return nil },
+		Reloads: NewReloads("r1", time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)),
+		Records: NewRecords(func() Recording { return Recording{Written: 5, Free: 3 << 20} }),
+		Metrics: prometheus.NewRegistry(),
+	}
+}
+
+func open(t *testing.T, shown Pages) string {
 	t.Helper()
-	console, err := Listen("127.0.0.1:0", ready, reloads, registry)
+	console, err := Listen("127.0.0.1:0", shown)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,8 +64,10 @@ func get(t *testing.T, url string) (int, string) {
 
 func TestHealth(t *testing.T) {
 	var fault error
-	reloads := NewReloads("r1", time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
-	base := open(t, func() error { return fault }, reloads, prometheus.NewRegistry())
+	shown := pages()
+	shown.Ready = func() error { return fault }
+	base := open(t, shown)
+	const verbose = "revision r1 in force since 2026-11-21T09:00:00Z\n5 records written, 0 wait; 3 MiB of the disk are free\n"
 	for _, test := range []struct {
 		path   string
 		fault  error
@@ -66,8 +78,8 @@ func TestHealth(t *testing.T) {
 		{"/healthz", errors.New("no keys"), 200, "ok\n"},
 		{"/readyz", nil, 200, "ready\n"},
 		{"/readyz", errors.New("no keys"), 503, "no keys\n"},
-		{"/readyz?verbose", nil, 200, "ready\nrevision r1 in force since 2026-11-21T09:00:00Z\n"},
-		{"/readyz?verbose", errors.New("no keys"), 503, "no keys\nrevision r1 in force since 2026-11-21T09:00:00Z\n"},
+		{"/readyz?verbose", nil, 200, "ready\n" + verbose},
+		{"/readyz?verbose", errors.New("no keys"), 503, "no keys\n" + verbose},
 		{"/other", nil, 404, "404 page not found\n"},
 	} {
 		fault = test.fault
@@ -78,10 +90,10 @@ func TestHealth(t *testing.T) {
 }
 
 func TestMetricsCountDecisions(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	base := open(t, func() error { return nil }, NewReloads("r1", time.Now()), registry)
+	shown := pages()
+	base := open(t, shown)
 	fake := &fakeChecker{}
-	checker := Checks(fake, registry)
+	checker := Checks(fake, shown.Metrics)
 	operation := &authz.Operation{ID: "ReadAccount", API: "bank"}
 	for _, decision := range []authz.Decision{
 		{Allowed: true, Reason: authz.Granted, Operation: operation},
@@ -107,10 +119,10 @@ func TestMetricsCountDecisions(t *testing.T) {
 }
 
 func TestMetricsCountWhatIsShed(t *testing.T) {
-	registry := prometheus.NewRegistry()
+	shown := pages()
 	shed := uint64(0)
-	Shed(func() uint64 { return shed }, registry)
-	base := open(t, func() error { return nil }, NewReloads("r1", time.Now()), registry)
+	Shed(func() uint64 { return shed }, shown.Metrics)
+	base := open(t, shown)
 	for _, shed = range []uint64{0, 7} {
 		want := "countersign_checks_shed_total " + strconv.FormatUint(shed, 10) + "\n"
 		if _, body := get(t, base+"/metrics"); !strings.Contains(body, want) {
@@ -121,14 +133,14 @@ func TestMetricsCountWhatIsShed(t *testing.T) {
 
 func TestConsoleIsLoopbackOnly(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:9192", ":9192", "192.0.2.1:9192", "127.0.0.1", "example.com:80"} {
-		if console, err := Listen(address, func() error { return nil }, nil, prometheus.NewRegistry()); err == nil {
+		if console, err := Listen(address, pages()); err == nil {
 			t.Errorf("Listen(%q) = %v, want a problem", address, console)
 		}
 	}
 	if problems := Check("[::1]:9192"); problems != nil {
 		t.Errorf("Check of a loopback address: %v", problems)
 	}
-	if _, err := Listen("127.0.0.1:-1", func() error { return nil }, nil, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "admin") {
+	if _, err := Listen("127.0.0.1:-1", pages()); err == nil || !strings.Contains(err.Error(), "admin") {
 		t.Errorf("Listen on no port = %v, want a problem of admin", err)
 	}
 }

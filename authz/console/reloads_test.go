@@ -5,15 +5,15 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestReloadsAreTold(t *testing.T) {
 	nine := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	reloads, registry := NewReloads("r1", nine), prometheus.NewRegistry()
-	registry.MustRegister(reloads)
-	base := open(t, func() error { return nil }, reloads, registry)
+	reloads, shown := NewReloads("r1", nine), pages()
+	shown.Reloads = reloads
+	shown.Metrics.MustRegister(reloads)
+	base := open(t, shown)
+	const records = "5 records written, 0 wait; 3 MiB of the disk are free\n"
 	steps := []struct {
 		name    string
 		do      func()
@@ -35,8 +35,8 @@ func TestReloadsAreTold(t *testing.T) {
 	}
 	for _, step := range steps {
 		step.do()
-		if status, body := get(t, base+"/readyz?verbose"); status != 200 || body != step.verbose {
-			t.Errorf("%s: verbose = %d %q, want 200 %q", step.name, status, body, step.verbose)
+		if status, body := get(t, base+"/readyz?verbose"); status != 200 || body != step.verbose+records {
+			t.Errorf("%s: verbose = %d %q, want 200 %q", step.name, status, body, step.verbose+records)
 		}
 		if status, body := get(t, base+"/readyz"); status != 200 || body != "ready\n" {
 			t.Errorf("%s: /readyz = %d %q, want it green", step.name, status, body)

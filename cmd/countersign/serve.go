@@ -23,7 +23,7 @@ import (
 const (
 	// drainTime is how long calls under way are waited for on SIGTERM.
 	drainTime = 10 * time.Second
-	// readyEvery is how often what is not ready yet is looked at.
+	// readyEvery is how often it is looked at whether requests can be decided.
 	readyEvery = 100 * time.Millisecond
 )
 
@@ -65,7 +65,8 @@ func serve(ctx context.Context, args []string, w world) error {
 func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <-chan os.Signal) error {
 	system, log := r.system, r.log
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), r.reloads)
+	records := console.NewRecords(func() console.Recording { return console.Recording(system.Records()) })
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), r.reloads, records)
 	checker := trace.Checks(console.Checks(system.Pipeline, registry), tracing.Tracer())
 	server, err := envoy.New(system.Config.Server, checker)
 	if err != nil {
@@ -76,7 +77,7 @@ func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <
 		return located(system, err)
 	}
 	failed := make(chan error, 2)
-	operator, err := listenConsole(r, registry)
+	operator, err := listenConsole(system, console.Pages{Ready: system.Ready, Reloads: r.reloads, Records: records, Metrics: registry})
 	if err != nil {
 		return errors.Join(err, drain(ctx, server, nil))
 	}
@@ -86,7 +87,7 @@ func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <
 	}
 	go func() { failed <- server.Serve() }()
 	log.Info("serving", "address", server.Addr(), "revision", system.Revision)
-	go becomeReady(ctx, system, server, log)
+	go tellHealth(ctx, system, server, log)
 	stopReloads := r.start(ctx, hangups)
 	select {
 	case <-ctx.Done():
@@ -98,13 +99,13 @@ func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <
 	return err
 }
 
-func listenConsole(r *reloader, registry *prometheus.Registry) (*console.Console, error) {
-	admin := r.system.Config.Admin
+func listenConsole(system *wire.System, pages console.Pages) (*console.Console, error) {
+	admin := system.Config.Admin
 	if admin == "" {
 		return nil, nil
 	}
-	operator, err := console.Listen(admin, r.system.Ready, r.reloads, registry)
-	return operator, located(r.system, err)
+	operator, err := console.Listen(admin, pages)
+	return operator, located(system, err)
 }
 
 // located gives problems the configuration's file and lines.
@@ -116,21 +117,20 @@ func located(system *wire.System, err error) error {
 	return err
 }
 
-// becomeReady reports SERVING once every request can be decided. Until then health
-// says NOT_SERVING, and a check that needs what is missing is told 503.
-func becomeReady(ctx context.Context, system *wire.System, server *envoy.Server, log *slog.Logger) {
+// tellHealth reports SERVING once every request can be decided, and as long as decisions
+// can be recorded. Otherwise health says NOT_SERVING, and a check that needs what is
+// missing is told 503.
+func tellHealth(ctx context.Context, system *wire.System, server *envoy.Server, log *slog.Logger) {
 	ticker := time.NewTicker(readyEvery)
 	defer ticker.Stop()
-	for told := false; ; {
-		err := system.Ready()
-		if err == nil {
+	c := condition{system: system}
+	for {
+		if changed, because := c.look(); changed && because == nil {
 			server.SetServing(true)
 			log.Info("ready")
-			return
-		}
-		if !told {
-			log.Warn("not ready", "because", err)
-			told = true
+		} else if changed {
+			server.SetServing(false)
+			log.Warn("not ready", "because", because)
 		}
 		select {
 		case <-ctx.Done():
@@ -138,6 +138,26 @@ func becomeReady(ctx context.Context, system *wire.System, server *envoy.Server,
 		case <-ticker.C:
 		}
 	}
+}
+
+// condition is what was last told of a system.
+type condition struct {
+	system *wire.System
+	// looked is set by the first look, decides once every request could be decided.
+	looked, decides, serving bool
+}
+
+// look says whether health has changed since the last look, and why it is not good. That
+// the keys of one issuer are too old later is not everybody's outage.
+func (c *condition) look() (changed bool, because error) {
+	because = c.system.Ready()
+	c.decides = c.decides || because == nil
+	if c.decides {
+		because = c.system.Records().Fault
+	}
+	changed = !c.looked || c.serving != (because == nil)
+	c.looked, c.serving = true, because == nil
+	return changed, because
 }
 
 // drain reports NOT_SERVING, lets calls under way end, and closes the listeners.

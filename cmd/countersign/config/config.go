@@ -46,7 +46,7 @@ type Config struct {
 	Ownership  ownership.Config `yaml:"ownership"`
 	Consent    *consent.Config  `yaml:"consent"`
 	Policy     rego.Config      `yaml:"policy"`
-	Audit      Audit            `yaml:"audit"`
+	Audit      audit.Config     `yaml:"audit"`
 
 	file  string
 	text  []byte
@@ -59,12 +59,6 @@ type Config struct {
 type API struct {
 	Contract contract.API `yaml:",inline"`
 	Tokens   token.API    `yaml:",inline"`
-}
-
-// Audit says where decisions are recorded.
-type Audit struct {
-	// File is appended to, a line for each decision; default decisions.jsonl in State.
-	File string `yaml:"file"`
 }
 
 // maxFile bounds a configuration file.
@@ -138,9 +132,13 @@ func (c *Config) resolve(folder string) {
 		from(&c.Consent.Database)
 	}
 	from(&c.Policy.Path)
-	from(&c.Audit.File)
-	if c.Audit.File == "" && c.State != "" {
-		c.Audit.File = filepath.Join(c.State, "decisions.jsonl")
+	from(&c.Audit.Folder)
+	if c.State != "" {
+		c.Audit.PseudonymKey = filepath.Join(c.State, "pseudonym.key")
+		c.Audit.InputKey = filepath.Join(c.State, "input.key")
+		if c.Audit.Folder == "" {
+			c.Audit.Folder = filepath.Join(c.State, "records")
+		}
 	}
 	if path, isSocket := strings.CutPrefix(c.Server.Listen, "unix:"); isSocket {
 		from(&path)
@@ -191,11 +189,6 @@ func (c *Config) Tokens() token.Config {
 	return token.Config{Issuers: c.Issuers, APIs: apis, Cache: c.TokenCache}
 }
 
-// Records is the configuration of package audit.
-func (c *Config) Records() audit.Config {
-	return audit.Config{File: c.Audit.File, Key: filepath.Join(c.State, "pseudonym.key")}
-}
-
 // CheckAdmin says what is wrong with the console's address, or nil.
 func (c *Config) CheckAdmin() error {
 	if c.Admin == "" {
@@ -204,16 +197,18 @@ func (c *Config) CheckAdmin() error {
 	return console.Check(c.Admin).Err()
 }
 
-// RecordKeys maps keys of Records to those of the file; the pseudonym key's file has
-// none, and is named itself.
+// RecordKeys maps keys of Audit to those of the file; the files of keys have none, and
+// are named themselves.
 func (c *Config) RecordKeys(problems authz.Problems) authz.Problems {
 	mapped := slices.Clone(problems)
 	for i, problem := range mapped {
 		switch problem.Key {
-		case "file":
-			mapped[i].Key = "audit.file"
-		case "key":
-			mapped[i].File, mapped[i].Key = c.Records().Key, ""
+		case audit.PseudonymKeyProblem:
+			mapped[i].File, mapped[i].Key = c.Audit.PseudonymKey, ""
+		case audit.InputKeyProblem:
+			mapped[i].File, mapped[i].Key = c.Audit.InputKey, ""
+		default:
+			mapped[i].Key = "audit." + problem.Key
 		}
 	}
 	return mapped

@@ -132,10 +132,10 @@ policy: {path: policy}
 		t.Fatal(err)
 	}
 	got := []string{c.Server.Listen, c.State, c.APIs[0].Contract.Document, c.Issuers[0].JWKS.CacheDir, c.Issuers[1].JWKS.File,
-		c.Ownership["account"].Database, c.Consent.Database, c.Policy.Path, c.Audit.File, c.Records().Key}
+		c.Ownership["account"].Database, c.Consent.Database, c.Policy.Path, c.Audit.Folder, c.Audit.PseudonymKey, c.Audit.InputKey}
 	in := func(names ...string) string { return filepath.Join(append([]string{dir}, names...)...) }
 	want := []string{"unix:" + in("authz.sock"), in("state"), in("a.yaml"), in("state", "keys"), "/etc/j.json",
-		in("bank.db"), in("bank.db"), in("policy"), in("state", "decisions.jsonl"), in("state", "pseudonym.key")}
+		in("bank.db"), in("bank.db"), in("policy"), in("state", "records"), in("state", "pseudonym.key"), in("state", "input.key")}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("paths (-want +got):\n%s", diff)
 	}

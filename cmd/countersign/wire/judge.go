@@ -82,8 +82,8 @@ func checkPlaces(cfg *config.Config) authz.Problems {
 	if what := notFolder(cfg.State); cfg.State != "" && what != "" {
 		problems.Add("state", what, "name a folder, or one that can be made")
 	}
-	if info, err := os.Stat(cfg.Audit.File); err == nil && !info.Mode().IsRegular() {
-		problems.Add("audit.file", "is there, and is no file", "name a file, which is made if it is absent")
+	if what := notFolder(cfg.Audit.Folder); cfg.Audit.Folder != "" && what != "" {
+		problems.Add("audit.folder", what, "name a folder, or one that can be made")
 	}
 	if path, isSocket := strings.CutPrefix(cfg.Server.Listen, "unix:"); isSocket {
 		if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {

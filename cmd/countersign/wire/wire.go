@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -65,6 +66,9 @@ func (l *Loaded) read() authz.Problems {
 	found("", cfg.Server.Check())
 	found("", cfg.CheckAdmin())
 	found("", checkPlaces(cfg).Err())
+	if cfg.Audit.Folder != "" { // else state is missing, which is told
+		found("", cfg.RecordKeys(cfg.Audit.Check()).Err())
+	}
 	l.Policy, err = rego.New(cfg.Policy)
 	found("policy", err)
 	if l.Contracts != nil {
@@ -153,7 +157,20 @@ func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
 		Certificates: certificate.New(),
 		Tokens:       trace.Tokens(tokens, s.tracer),
 		Policy:       trace.Policy(l.Policy, s.tracer),
+		Inputs:       l.inputs(),
 	}, nil
+}
+
+// inputs is what is kept of what the policy decides on, or nil.
+func (l *Loaded) inputs() authz.Inputs {
+	switch l.Config.Audit.Filled().Inputs {
+	case audit.NoInputs:
+		return nil
+	case audit.FullInputs:
+		return l.Policy.Inputs(true)
+	default:
+		return l.Policy.Inputs(false)
+	}
 }
 
 // Prepare makes a snapshot of another configuration, with the stores and key sets
@@ -174,23 +191,23 @@ func (s *System) ReadKeyFiles() { s.keys.ReadFiles() }
 // open makes the state folder, and opens the record and the key sets.
 func (s *System) open(log *slog.Logger) error {
 	state := s.Config.State
-	for _, folder := range []string{state, filepath.Join(state, "keys"), filepath.Dir(s.Config.Audit.File)} {
+	for _, folder := range []string{state, filepath.Join(state, "keys"), s.Config.Audit.Folder} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return s.Config.Locate("", authz.Problems{{Key: "state", What: "cannot be made: " + err.Error(), Fix: "name a folder that can be written to"}})
 		}
 	}
-	for _, folder := range []string{state, filepath.Join(state, "keys")} {
+	for _, folder := range []string{state, filepath.Join(state, "keys"), s.Config.Audit.Folder} {
 		if info, err := os.Stat(folder); err != nil || info.Mode().Perm()&0o022 != 0 {
 			return s.Config.Locate("", authz.Problems{{Key: "state", What: folder + " can be written to by others",
-				Fix: "chmod go-w it: who writes there says which keys are an issuer's"}})
+				Fix: "chmod go-w it: who writes there says which keys are an issuer's, and what was decided"}})
 		}
 	}
 	var err error
-	if s.log, err = audit.Open(s.Config.Records()); err != nil {
+	if s.log, err = audit.Open(s.Config.Audit); err != nil {
 		return s.Config.Locate("", s.Config.RecordKeys(authz.ProblemsOf(err)))
 	}
-	if torn := s.log.Torn(); torn > 0 {
-		log.Warn("the last record was unfinished and was cut off", "file", s.Config.Audit.File, "bytes", torn)
+	for _, repair := range s.log.Repairs() {
+		log.Warn("records", "folder", s.Config.Audit.Folder, "found", repair)
 	}
 	if s.keys, err = token.OpenKeys(s.Config.Tokens(), jwks.Environment{Log: log}); err != nil {
 		return s.Config.Locate("", s.Config.TokenKeys(authz.ProblemsOf(err)))
@@ -198,8 +215,18 @@ func (s *System) open(log *slog.Logger) error {
 	return nil
 }
 
-// Ready is nil where every request can be decided, else it says what is missing.
-func (s *System) Ready() error { return s.keys.Ready() }
+// Ready is nil where every request can be decided and recorded, else it says what is
+// missing.
+func (s *System) Ready() error {
+	err := s.keys.Ready()
+	if fault := s.log.State().Fault; fault != nil {
+		err = errors.Join(err, fmt.Errorf("records: %w", fault))
+	}
+	return err
+}
+
+// Records tells how the log stands.
+func (s *System) Records() audit.State { return s.log.State() }
 
 // Close ends refreshes and closes the record and the stores.
 func (s *System) Close() error {

@@ -93,8 +93,8 @@ func (s *Stack) Close() error {
 // Address is where one of Envoy's listeners listens: host and port.
 func (s *Stack) Address(listener string) string { return s.listeners[listener] }
 
-// Decisions is the path of the file that Countersign records its decisions in.
-func (s *Stack) Decisions() string { return filepath.Join(s.Bank.Dir, "decisions.jsonl") }
+// Records is the folder that Countersign records its decisions in.
+func (s *Stack) Records() string { return filepath.Join(s.Bank.Dir, "records") }
 
 // startOwn starts what runs in this process: issuer, upstream and collector.
 func (s *Stack) startOwn(_ context.Context, options Options) error {

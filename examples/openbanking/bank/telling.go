@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/countersign-io/countersign/authz/audit"
 )
 
 // recorded bounds the wait for a decision's record to be on disk.
@@ -151,7 +152,7 @@ func (s *Stack) record(ctx context.Context, id string) (*Record, error) {
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		record, err := findRecord(s.Decisions(), id)
+		record, err := findRecord(s.Records(), id)
 		if record != nil || err != nil {
 			return record, err
 		}
@@ -163,15 +164,14 @@ func (s *Stack) record(ctx context.Context, id string) (*Record, error) {
 	}
 }
 
-// findRecord returns nil where no whole line has that id yet.
-func findRecord(path, id string) (*Record, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
-	}
-	for line := range bytes.Lines(content) {
+// findRecord returns nil where no record has that id yet.
+func findRecord(folder, id string) (*Record, error) {
+	for line, err := range audit.Lines(folder) {
+		if err != nil {
+			return nil, fmt.Errorf("record: %w", err)
+		}
 		var record Record
-		if !bytes.HasSuffix(line, []byte("\n")) || !bytes.Contains(line, []byte(id)) {
+		if !bytes.Contains(line, []byte(id)) {
 			continue
 		}
 		if err := json.Unmarshal(line, &record); err != nil {

@@ -50,7 +50,7 @@ Sam of support reads Bob's account, for which he has an open case, and Ann's:
   curl -i -K plain.curl -H @sam.header https://%[2]s/backoffice/accounts/22289
 
 What was recorded, and counted:
-  tail -n 1 decisions.jsonl
+  grep '"id"' records/decisions-*.jsonl | tail -n 1
   curl %[3]s/metrics
 
 `, stack.Bank.Dir, stack.Address(bank.MTLS), stack.Admin)

@@ -101,7 +101,10 @@ type Decision struct {
 	// which has no id and, but for them, only a reason, its status, and the period.
 	Count uint32 `protobuf:"varint,25,opt,name=count,proto3" json:"count,omitempty"`
 	// The end of the period that count is of; time is its beginning.
-	Until         *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=until,proto3" json:"until,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=until,proto3" json:"until,omitempty"`
+	// The id of the key that the document which the policy decided on is sealed by, where
+	// that was kept.
+	InputKeyId    string `protobuf:"bytes,27,opt,name=input_key_id,json=inputKeyId,proto3" json:"input_key_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -316,6 +319,13 @@ func (x *Decision) GetUntil() *timestamppb.Timestamp {
 		return x.Until
 	}
 	return nil
+}
+
+func (x *Decision) GetInputKeyId() string {
+	if x != nil {
+		return x.InputKeyId
+	}
+	return ""
 }
 
 // Caller is who a verified token said was calling.
@@ -645,7 +655,7 @@ var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\a\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\a\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -674,7 +684,9 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\x10pseudonym_key_id\x18\x17 \x01(\tR\x0epseudonymKeyId\x12\x1c\n" +
 	"\tabandoned\x18\x18 \x01(\bR\tabandoned\x12\x14\n" +
 	"\x05count\x18\x19 \x01(\rR\x05count\x120\n" +
-	"\x05until\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x05untilB\n" +
+	"\x05until\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12 \n" +
+	"\finput_key_id\x18\x1b \x01(\tR\n" +
+	"inputKeyIdB\n" +
 	"\n" +
 	"\b_allowed\"\x95\x02\n" +
 	"\x06Caller\x12\x12\n" +

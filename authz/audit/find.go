@@ -1,0 +1,85 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit/secret"
+	"github.com/countersign-io/countersign/authz/audit/segment"
+	"github.com/countersign-io/countersign/authz/audit/vault"
+	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
+)
+
+// Found is what is kept of a decision.
+type Found struct {
+	// Records are in the order written: where there are two, the later takes back the
+	// earlier.
+	Records []*decisionv1.Decision
+	// Input is nil where none was kept, or it cannot be read; NoInput says why then.
+	Input   *vault.Entry
+	NoInput error
+}
+
+// ErrNotFound says that the log has no record of a decision.
+var ErrNotFound = errors.New("audit: there is no record of that decision: it may be of another process, or in a file that was moved away")
+
+var errNoInput = errors.New("no input was kept: the policy was not asked, or inputs are not kept")
+
+// Lines are the records in a log's folder, oldest first, each a line of JSON without its
+// end. An error tells of a damaged file; what follows it is read all the same.
+func Lines(folder string) iter.Seq2[[]byte, error] { return segment.Lines(folder, decisions) }
+
+// Find looks a decision up in a log, also while another process writes to it. It writes
+// nothing. Its error wraps ErrNotFound, with what is damaged, where there is no record.
+func Find(cfg Config, id authz.DecisionID) (Found, error) {
+	var found Found
+	lines, damage := linesOf(cfg.Folder, decisions, id)
+	for _, line := range lines {
+		record := &decisionv1.Decision{}
+		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, record); err != nil {
+			return Found{}, fmt.Errorf("audit: a record of %v cannot be read: %w", id, err)
+		}
+		if record.Id == id.String() {
+			found.Records = append(found.Records, record)
+		}
+	}
+	if len(found.Records) == 0 {
+		return Found{}, errors.Join(ErrNotFound, damage)
+	}
+	found.Input, found.NoInput = findInput(cfg, id)
+	return found, nil
+}
+
+func findInput(cfg Config, id authz.DecisionID) (*vault.Entry, error) {
+	lines, damage := linesOf(cfg.Folder, inputs, id)
+	keys := func(key string) *secret.Key { return secret.Find(cfg.InputKey, key) }
+	for _, line := range lines {
+		entry, err := vault.Open(cfg.Folder, id, line, keys)
+		switch {
+		case err == nil:
+			return &entry, nil
+		case !errors.Is(err, vault.ErrOther):
+			return nil, err
+		}
+	}
+	return nil, errors.Join(errNoInput, damage)
+}
+
+// linesOf are the lines that name a decision, and what is damaged among all.
+func linesOf(folder, name string, id authz.DecisionID) (lines [][]byte, damage error) {
+	quoted := []byte(`"` + id.String() + `"`)
+	for line, err := range segment.Lines(folder, name) {
+		switch {
+		case err != nil:
+			damage = errors.Join(damage, err)
+		case bytes.Contains(line, quoted):
+			lines = append(lines, bytes.Clone(line))
+		}
+	}
+	return lines, damage
+}

@@ -1,0 +1,127 @@
+package audit
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit/secret"
+	"github.com/countersign-io/countersign/authz/audit/vault"
+)
+
+var testSecret = &secret.Key{ID: "i1", Secret: make([]byte, secret.Size)}
+
+func withInput(n int) authz.Record {
+	record := allowOf(n)
+	record.Facts.Input = &authz.Input{Document: []byte(`{"caller":{"subject":"ann"}}`), Reaches: []string{"input.caller"}}
+	return record
+}
+
+func TestInputsAreFoundWithTheirDecisions(t *testing.T) {
+	for name, test := range map[string]struct {
+		inputs Inputs
+		record authz.Record
+		kept   bool
+	}{
+		"an allow":                      {"", withInput(1), true},
+		"one that the policy never saw": {"", allowOf(1), false},
+		"where none are kept":           {NoInputs, withInput(1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.Inputs = test.inputs
+			log := mustOpen(t, cfg)
+			for _, record := range []authz.Record{withInput(0), test.record, withInput(2)} {
+				if err := keep(log, record); err != nil {
+					t.Fatal(err)
+				}
+			}
+			found, err := Find(cfg, test.record.Decision.ID) // while the log is open
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(found.Records) != 1 || found.Records[0].Id != test.record.Decision.ID.String() {
+				t.Errorf("records %v, want the decision's", found.Records)
+			}
+			if !test.kept {
+				if found.Input != nil || !errors.Is(found.NoInput, errNoInput) || found.Records[0].InputKeyId != "" {
+					t.Errorf("input %v, %v of %v; want none, and why", found.Input, found.NoInput, found.Records[0])
+				}
+				return
+			}
+			want := &vault.Entry{ID: test.record.Decision.ID, Time: test.record.Facts.Time.UTC(),
+				Revision: test.record.Decision.Revision, Input: *test.record.Facts.Input}
+			if diff := cmp.Diff(want, found.Input); diff != "" || found.NoInput != nil {
+				t.Errorf("input (-want +got), %v:\n%s", found.NoInput, diff)
+			}
+			if got := found.Records[0].InputKeyId; got != log.vault.KeyID() {
+				t.Errorf("the record names the key %q, want %q", got, log.vault.KeyID())
+			}
+		})
+	}
+}
+
+func TestDestroyedKeyTakesTheInputsOnly(t *testing.T) {
+	cfg := testConfig(t)
+	log := mustOpen(t, cfg)
+	if err := keep(log, withInput(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(cfg.InputKey, strings.TrimSuffix(cfg.InputKey, ".key")+"-1.key"); err != nil {
+		t.Fatal(err)
+	}
+	id := withInput(1).Decision.ID
+	if found, err := Find(cfg, id); err != nil || found.Input == nil {
+		t.Errorf("Find with the key moved away = %+v, %v; want the input", found, err)
+	}
+	if err := os.RemoveAll(filepath.Dir(cfg.InputKey)); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := Find(cfg, id); err != nil || found.Input != nil || !errors.Is(found.NoInput, vault.ErrNoKey) || len(found.Records) != 1 {
+		t.Errorf("Find with the key destroyed = %+v, %v; want the record, and %v", found, err, vault.ErrNoKey)
+	}
+}
+
+func TestFindSaysThatThereIsNone(t *testing.T) {
+	cfg := testConfig(t)
+	mustOpen(t, cfg)
+	if _, err := Find(cfg, authz.DecisionID{9}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Find = %v, want %v", err, ErrNotFound)
+	}
+}
+
+// TestInputThatCannotBeKeptIsLostAndCounted holds that a decision that can be recorded
+// stands.
+func TestInputThatCannotBeKeptIsLostAndCounted(t *testing.T) {
+	cfg := testConfig(t)
+	for name, lose := range map[string]func(*Log){
+		"its file is full":      func(l *Log) { l.inputs.(*fakeFiles).makeRoom(0) },
+		"the reserve is begun":  func(l *Log) { l.reserve, l.state.Low = math.MaxInt64, true },
+		"its reach is not kept": func(l *Log) { l.vault = vault.New(filepath.Join(cfg.Folder, "absent"), testSecret) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := &fakeFiles{room: 1 << 20}
+			log := &Log{key: testKey, folder: cfg.Folder, vault: vault.New(t.TempDir(), testSecret)}
+			log.start(disk, &fakeFiles{room: 1 << 20})
+			defer log.Close()
+			log.mu.Lock()
+			lose(log)
+			log.mu.Unlock()
+			if err := keep(log, withInput(1)); err != nil {
+				t.Fatal(err)
+			}
+			if state := log.State(); state.LostInputs != 1 || state.Fault != nil {
+				t.Errorf("State = %+v, want one input lost, and no fault", state)
+			}
+		})
+	}
+}
