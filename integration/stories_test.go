@@ -131,7 +131,7 @@ func TestStoriesThroughEnvoy(t *testing.T) {
 		})
 	}
 	if !joined(t, stack, trace, 15*time.Second) {
-		t.Errorf("in trace %s no span of Countersign's is a child of Envoy's:\n%s", trace, stack.Collector.Tree(trace))
+		t.Errorf("in trace %s no span of Countersign's is a child of Envoy's:\n%s", trace, collector.Tree(stack.Collector.Trace(trace)))
 	}
 }
 
@@ -174,6 +174,6 @@ func TestStoriesNoticeMissingSpans(t *testing.T) {
 		t.Fatal(err)
 	}
 	if spans := stack.Collector.Trace(told.Record.TraceID); collector.Joined(spans) {
-		t.Errorf("there is a span of Countersign's, which exports none:\n%s", stack.Collector.Tree(told.Record.TraceID))
+		t.Errorf("there is a span of Countersign's, which exports none:\n%s", collector.Tree(spans))
 	}
 }

@@ -72,7 +72,7 @@ envoy              ingress                              1.5ms
 │                    countersign.reason = granted
 └─ envoy           upstream                             1.5ms
 `, "\n")
-	if got := c.Tree(trace); got != want {
+	if got := Tree(c.Trace(trace)); got != want {
 		t.Errorf("Tree:\n%s\nwant:\n%s", got, want)
 	}
 }
@@ -80,10 +80,10 @@ envoy              ingress                              1.5ms
 func TestTreeShowsSpansWhoseParentIsMissing(t *testing.T) {
 	c, client := listen(t)
 	export(t, client, "countersign", span(3, 2, "decide", 30))
-	if got := c.Tree(trace); !strings.HasPrefix(got, "countersign") {
+	if got := Tree(c.Trace(trace)); !strings.HasPrefix(got, "countersign") {
 		t.Errorf("Tree = %q", got)
 	}
-	if got := c.Tree("another"); got != "" {
+	if got := Tree(c.Trace("another")); got != "" {
 		t.Errorf("Tree of another = %q", got)
 	}
 }

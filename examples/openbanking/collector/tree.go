@@ -13,11 +13,10 @@ import (
 // stands beside it.
 type line struct{ branch, text, duration string }
 
-// Tree draws a trace: a line for each span, children under their parents, with
-// service, name, duration, and the attributes of Countersign's own. It is "" for a
-// trace of which nothing has arrived.
-func (c *Collector) Tree(id string) string {
-	spans := c.Trace(id)
+// Tree draws a trace, whose spans are in order of their start: a line for each span,
+// children under their parents, with service, name, duration, and the attributes of
+// Countersign's own. It is "" for a trace of which nothing has arrived.
+func Tree(spans []Span) string {
 	present := map[string]bool{}
 	for _, span := range spans {
 		present[span.ID] = true

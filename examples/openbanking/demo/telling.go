@@ -78,8 +78,8 @@ func (t *telling) trace(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, arrival)
 	defer cancel()
 	fmt.Fprintf(t.out, "\nThe trace of a decision, %s:\n\n", t.followed)
-	_, err := t.stack.Collector.Await(ctx, t.followed, collector.Joined)
-	fmt.Fprintln(t.out, indented(t.stack.Collector.Tree(t.followed)))
+	spans, err := t.stack.Collector.Await(ctx, t.followed, collector.Joined)
+	fmt.Fprintln(t.out, indented(collector.Tree(spans)))
 	if err != nil {
 		fmt.Fprintf(t.out, "✗  joined-trace: no span of Countersign's is a child of Envoy's: %v\n\n", err)
 		return
