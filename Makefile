@@ -5,11 +5,15 @@ ENVOY         := $(or $(shell command -v envoy 2>/dev/null),.tools/envoy/bin/env
 JAEGER        := .tools/bin/jaeger
 GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
 
-.PHONY: demo test test-all check generate build clean
+.PHONY: demo demo-jaeger test test-all check generate build clean
 
 demo: build $(ENVOY) ## a real Envoy asks, Countersign decides, people see why
 	go build -o .tools/bin/demo ./examples/openbanking/demo
 	.tools/bin/demo -countersign .tools/bin/countersign -envoy $(ENVOY)
+
+demo-jaeger: build $(ENVOY) $(JAEGER) ## the same, with Jaeger to keep the traces, and the link to one
+	go build -o .tools/bin/demo ./examples/openbanking/demo
+	.tools/bin/demo -countersign .tools/bin/countersign -envoy $(ENVOY) -jaeger $(JAEGER)
 
 test: $(ENVOY) ## all tests, with the race detector and the real Envoy
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -shuffle=on -timeout 20m ./...

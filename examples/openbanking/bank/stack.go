@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/examples/openbanking/collector"
+	"github.com/countersign-io/countersign/examples/openbanking/jaeger"
 )
 
 // Names of Envoy's listeners.
@@ -31,6 +32,9 @@ type Options struct {
 	Dir string
 	// Countersign and Envoy are the programs: paths, or names to be found on PATH.
 	Countersign, Envoy string
+	// Jaeger is Jaeger's all-in-one program, which then receives the spans; "" leaves
+	// them to Stack.Collector.
+	Jaeger string
 
 	// Unguarded leaves Countersign out of Envoy's configuration.
 	Unguarded bool
@@ -44,12 +48,14 @@ type Options struct {
 	ConfigureEnvoy func(configuration string) string
 }
 
-// Stack is the bank with everything running: issuer, upstream, collector,
+// Stack is the bank with everything running: issuer, upstream, what receives spans,
 // Countersign, and Envoy before them.
 type Stack struct {
-	Bank      *Bank
-	Upstream  *Upstream
+	Bank     *Bank
+	Upstream *Upstream
+	// Collector receives the spans, or Jaeger does; the other is nil.
 	Collector *collector.Collector
+	Jaeger    *jaeger.Query
 	// Admin is the base URL of Countersign's admin port.
 	Admin string
 
@@ -71,7 +77,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 		return nil, err
 	}
 	s := &Stack{Bank: bank, Upstream: newUpstream()}
-	for _, step := range []func(context.Context, Options) error{s.startOwn, s.startCountersign, s.startEnvoy} {
+	for _, step := range []func(context.Context, Options) error{s.startOwn, s.startSpans, s.startCountersign, s.startEnvoy} {
 		if err := step(ctx, options); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -96,7 +102,7 @@ func (s *Stack) Address(listener string) string { return s.listeners[listener] }
 // Records is the folder that Countersign records its decisions in.
 func (s *Stack) Records() string { return filepath.Join(s.Bank.Dir, "records") }
 
-// startOwn starts what runs in this process: issuer, upstream and collector.
+// startOwn starts the bank's own, which runs in this process: issuer and upstream.
 func (s *Stack) startOwn(_ context.Context, options Options) error {
 	s.issuer = &outage{next: s.Bank.Issuer}
 	s.issuer.down.Store(options.IssuerDown)
@@ -108,16 +114,11 @@ func (s *Stack) startOwn(_ context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	if s.Collector, err = collector.Listen(); err != nil {
-		return err
-	}
-	s.stops = append(s.stops, s.Collector.Close)
 	s.settings = Settings{
 		Dir:          s.Bank.Dir,
 		Issuer:       IssuerName,
 		JWKS:         fmt.Sprintf("http://127.0.0.1:%d/jwks.json", issuer),
 		UpstreamPort: upstream,
-		SpansPort:    s.Collector.Port(),
 		Unguarded:    options.Unguarded,
 	}
 	return nil

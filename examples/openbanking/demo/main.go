@@ -36,6 +36,7 @@ func run(ctx context.Context, arguments []string, stdin *os.File, stdout, stderr
 	flags.SetOutput(stderr)
 	countersign := flags.String("countersign", "countersign", "the countersign program")
 	envoy := flags.String("envoy", "envoy", "the envoy program, 1.40 or later")
+	jaeger := flags.String("jaeger", "", "Jaeger's all-in-one program, 1.76, to send the traces to; by default the demo receives them itself")
 	folder := flags.String("dir", "", "run folder; by default a temporary one, removed at the end")
 	if err := flags.Parse(arguments); err != nil {
 		return 2
@@ -50,7 +51,7 @@ func run(ctx context.Context, arguments []string, stdin *os.File, stdout, stderr
 		defer os.RemoveAll(temporary)
 		dir = temporary
 	}
-	options := bank.Options{Dir: dir, Countersign: *countersign, Envoy: *envoy}
+	options := bank.Options{Dir: dir, Countersign: *countersign, Envoy: *envoy, Jaeger: *jaeger}
 	if err := demonstrate(ctx, options, stdin, stdout); err != nil {
 		fmt.Fprintln(stderr, "demo:", err)
 		return 1
@@ -74,6 +75,7 @@ func demonstrate(ctx context.Context, options bank.Options, stdin *os.File, out 
 	told := telling{stack: stack, out: out}
 	told.all(ctx, stories)
 	told.trace(ctx)
+	told.links()
 	if isTerminal(stdin) && ctx.Err() == nil {
 		if err = invite(stack, out); err == nil {
 			<-ctx.Done()

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/countersign-io/countersign/examples/openbanking/bank"
+	"github.com/countersign-io/countersign/examples/openbanking/jaeger"
 )
 
 func TestLineCountsOnlyWhatWentAsTold(t *testing.T) {
@@ -22,6 +23,22 @@ func TestLineCountsOnlyWhatWentAsTold(t *testing.T) {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("%q is not told in\n%s", text, out.String())
 		}
+	}
+}
+
+func TestLinksAreToldWhereJaegerHasTheTraces(t *testing.T) {
+	var out bytes.Buffer
+	told := telling{stack: &bank.Stack{Jaeger: &jaeger.Query{URL: "http://127.0.0.1:1"}}, out: &out, followed: "t"}
+	told.links()
+	for _, link := range []string{"  http://127.0.0.1:1/trace/t ", "  http://127.0.0.1:1/api/traces/t "} {
+		if !strings.Contains(out.String(), link) {
+			t.Errorf("%q is not told in\n%s", link, out.String())
+		}
+	}
+	out.Reset()
+	told.stack.Jaeger = nil
+	if told.links(); out.Len() > 0 {
+		t.Errorf("without Jaeger it tells\n%s", out.String())
 	}
 }
 
@@ -57,6 +74,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"an unknown flag", []string{"-no-such-flag"}, 2},
 		{"a program that is not there", []string{"-dir", t.TempDir(), "-countersign", "no-such-program"}, 1},
+		{"a Jaeger that is not there", []string{"-dir", t.TempDir(), "-jaeger", "no-such-jaeger"}, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -64,7 +82,7 @@ func TestExitCodes(t *testing.T) {
 			if got := run(t.Context(), test.arguments, null, &out, &faults); got != test.want {
 				t.Errorf("run = %d, want %d", got, test.want)
 			}
-			if faults.Len() == 0 || strings.Contains(out.String(), "as told") {
+			if !strings.Contains(faults.String(), "no-such-") || strings.Contains(out.String(), "as told") {
 				t.Errorf("it says %q and %q", out.String(), faults.String())
 			}
 		})

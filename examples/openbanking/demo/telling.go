@@ -78,7 +78,7 @@ func (t *telling) trace(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, arrival)
 	defer cancel()
 	fmt.Fprintf(t.out, "\nThe trace of a decision, %s:\n\n", t.followed)
-	spans, err := t.stack.Collector.Await(ctx, t.followed, collector.Joined)
+	spans, err := t.stack.AwaitSpans(ctx, t.followed, collector.Joined)
 	fmt.Fprintln(t.out, indented(collector.Tree(spans)))
 	if err != nil {
 		fmt.Fprintf(t.out, "✗  joined-trace: no span of Countersign's is a child of Envoy's: %v\n\n", err)
@@ -86,6 +86,18 @@ func (t *telling) trace(ctx context.Context) {
 	}
 	t.asTold++
 	fmt.Fprint(t.out, "✓  joined-trace: Countersign's span is a child of Envoy's\n\n")
+}
+
+// links say where Jaeger, if it has the traces, shows the one that was followed.
+func (t *telling) links() {
+	if t.stack.Jaeger == nil {
+		return
+	}
+	fmt.Fprintf(t.out, `The same trace in Jaeger, as long as this runs:
+  %s  (a placeholder, where Jaeger was built without its web page)
+  %s  (what the page shows, as JSON)
+
+`, t.stack.Jaeger.Page(t.followed), t.stack.Jaeger.API(t.followed))
 }
 
 func indented(text string) string {
