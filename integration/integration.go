@@ -1,5 +1,5 @@
 // Package integration holds the tests that need more than one package: the house's
 // import rules, the demo bank's stories through the pure pipeline and through the
-// real Envoy, the proof that those stories notice when a check is missing, and the
-// measurement of what a check costs.
+// real Envoy, their traces in a real Jaeger, the proof that those stories notice when
+// a check is missing, and the measurement of what a check costs.
 package integration
