@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -30,6 +31,8 @@ type fakes struct {
 	record      func(context.Context) error
 	// target is the request's, where a test changes it.
 	target string
+	// released ends what heeds nothing else, once a test has seen enough.
+	released chan struct{}
 
 	asked []string
 
@@ -101,6 +104,7 @@ func allowing() *fakes {
 		policy:    func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true}, nil },
 		pseudonym: func() string { return "k1.p" },
 		record:    func(context.Context) error { return nil },
+		released:  make(chan struct{}),
 	}
 }
 
@@ -222,7 +226,7 @@ func TestFailClosed(t *testing.T) {
 			f.consent = func(ctx context.Context, _ Caller) (*Consent, error) { return nil, hang(ctx) }
 		}, want: DeadlineExceeded},
 		{name: "consent store hangs and does not look at its context", timeout: true, breaks: func(f *fakes) {
-			f.consent = func(context.Context, Caller) (*Consent, error) { select {} }
+			f.consent = func(context.Context, Caller) (*Consent, error) { <-f.released; return nil, nil }
 		}, want: DeadlineExceeded},
 		{name: "ownership store fails", breaks: func(f *fakes) {
 			f.owned = func(context.Context) (map[Object]Ownership, error) { return nil, errBroken }
@@ -285,12 +289,13 @@ func TestFailClosed(t *testing.T) {
 		{name: "recorder does not answer in time", timeout: true, breaks: func(f *fakes) {
 			f.record = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		}, want: NotRecorded},
-		{name: "recorder hangs", timeout: true, breaks: func(f *fakes) { f.record = func(context.Context) error { select {} } }, want: NotRecorded},
+		{name: "recorder hangs", timeout: true, breaks: func(f *fakes) { f.record = func(context.Context) error { <-f.released; return nil } }, want: NotRecorded},
 		{name: "recorder panics", breaks: func(f *fakes) { f.record = func(context.Context) error { panic("x") } }, want: NotRecorded},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+		bubble(t, test.name, func(t *testing.T) { // where the clock waits for the goroutines
 			f := allowing()
+			defer close(f.released)
 			if test.breaks != nil {
 				test.breaks(f)
 			}
@@ -316,6 +321,11 @@ func TestFailClosed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// bubble runs a subtest in which time passes only while every goroutine waits.
+func bubble(t *testing.T, name string, test func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }
 
 // TestPanicsTellNothingOfTheRequest holds that a panic's value stays out of records.
