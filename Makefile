@@ -5,6 +5,10 @@ ENVOY         := $(or $(shell command -v envoy 2>/dev/null),.tools/envoy/bin/env
 JAEGER        := .tools/bin/jaeger
 GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
 
+# Where /tmp is in memory, no record in it would be durable, which Countersign refuses.
+export TMPDIR := $(CURDIR)/.tools/tmp
+$(shell mkdir -p $(TMPDIR))
+
 .PHONY: demo demo-jaeger test test-all check generate build clean
 
 demo: build $(ENVOY) ## a real Envoy asks, Countersign decides, people see why
