@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -64,6 +65,13 @@ func (r *KeyRing) Keys(cfg Config) (map[string]Keys, error) {
 func (r *KeyRing) ReadFiles() {
 	for _, held := range r.stores {
 		held.store.ReadFile()
+	}
+}
+
+// Settle returns once every set that is being fetched has been, well or not, or with ctx.
+func (r *KeyRing) Settle(ctx context.Context) {
+	for _, held := range r.stores {
+		held.store.Settle(ctx)
 	}
 }
 

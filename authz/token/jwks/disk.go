@@ -30,7 +30,7 @@ func (s *Store) keptPath() string {
 
 // keep writes the set to disk, whole or not at all.
 func (s *Store) keep(set []byte, fetched time.Time) error {
-	if s.cfg.CacheDir == "" {
+	if s.cfg.CacheDir == "" || s.env.ReadOnly {
 		return nil
 	}
 	content, err := json.Marshal(kept{Issuer: s.issuer, URL: s.cfg.URL, Fetched: fetched, Set: set})

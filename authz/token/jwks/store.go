@@ -21,6 +21,8 @@ type Environment struct {
 	After  func(time.Duration) <-chan time.Time
 	// Log tells of refreshes that fail. It never sees a key.
 	Log *slog.Logger
+	// ReadOnly keeps no set on disk, and takes one that another process keeps there.
+	ReadOnly bool
 }
 
 func (e Environment) withDefaults() Environment {
@@ -150,6 +152,22 @@ func (s *Store) ReadFile() {
 	select {
 	case s.asked <- struct{}{}:
 	default: // What was asked for before has not begun yet: it will do.
+	}
+}
+
+// Settle returns once the refresh that is due or under way has ended, well or not, or
+// with ctx. What is known then is what the issuer has now, if it can be reached.
+func (s *Store) Settle(ctx context.Context) {
+	s.mu.Lock()
+	flight := s.flight
+	s.mu.Unlock()
+	if flight == nil {
+		return
+	}
+	select {
+	case <-flight:
+	case <-s.stopped:
+	case <-ctx.Done():
 	}
 }
 

@@ -369,6 +369,70 @@ func TestKeptOnDisk(t *testing.T) {
 	wantKey(t, broken, "a", authz.KeysUnavailable)
 }
 
+// TestReadOnly takes what another store keeps, and what the issuer has now, and leaves
+// the folder as it is.
+func TestReadOnly(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "keys")
+	issuer := newFakeIssuer(t, publishes(oneKey(t, "a")))
+	cfg := Config{URL: issuer.URL, CacheDir: folder}
+	readOnly := func() *Store {
+		clock := newFakeClock()
+		store, err := Open(issuerName, cfg, Environment{Now: clock.Now, After: clock.After, Log: slog.New(slog.DiscardHandler), ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(store.Close)
+		store.Settle(t.Context())
+		return store
+	}
+	wantKey(t, readOnly(), "a", nil)
+	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder was made: %v", err)
+	}
+
+	keeping, _ := open(t, cfg, newFakeClock())
+	keeping.Close()
+	before, err := os.ReadFile(keeping.keptPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer.now(publishes(oneKey(t, "b")))
+	wantKey(t, readOnly(), "b", nil)
+	if after, err := os.ReadFile(keeping.keptPath()); err != nil || string(after) != string(before) {
+		t.Errorf("the kept set was changed: %v", err)
+	}
+	issuer.now(isDown)
+	wantKey(t, readOnly(), "a", nil)
+}
+
+// TestSettleEndsWithItsContext does not wait for an issuer that does not answer, nor for
+// a file.
+func TestSettleEndsWithItsContext(t *testing.T) {
+	held, over := make(chan struct{}), make(chan struct{})
+	issuer := newFakeIssuer(t, func(http.ResponseWriter, *http.Request) {
+		close(held)
+		<-over
+	})
+	defer close(over)
+	clock := newFakeClock()
+	store, err := Open(issuerName, Config{URL: issuer.URL}, Environment{Now: clock.Now, After: clock.After, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	<-held
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	store.Settle(ctx)
+
+	path := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(path, oneKey(t, "a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, _ := open(t, Config{File: path}, newFakeClock())
+	file.Settle(t.Context())
+}
+
 func TestKeysThatCannotBeKeptAreUsed(t *testing.T) {
 	notAFolder := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(notAFolder, nil, 0o600); err != nil {
