@@ -1,0 +1,375 @@
+package explain
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// fakeSteps are all steps: of a request that is allowed, but for what a test changes.
+type fakeSteps struct {
+	match       authz.Match
+	certificate *authz.Certificate
+	token       *authz.Token
+	inspection  authz.Inspection
+	consent     *authz.Consent
+	owned       map[authz.Object]authz.Ownership
+	verdict     authz.Verdict
+
+	// faults are errors by step, and panics those that panic.
+	faults map[step]error
+	panics map[step]bool
+	// hangs answer only when the check's time is over, which they end.
+	hangs  map[step]bool
+	cancel context.CancelFunc
+}
+
+func (f *fakeSteps) fault(ctx context.Context, s step) error {
+	if f.panics[s] {
+		panic("zz-panic")
+	}
+	if f.hangs[s] {
+		f.cancel()
+		<-ctx.Done()
+	}
+	return f.faults[s]
+}
+
+func (f *fakeSteps) Match(*authz.Request, authz.Target) (authz.Match, error) {
+	return f.match, f.fault(context.Background(), matching)
+}
+
+func (f *fakeSteps) Inspect(authz.Match, *authz.Request, authz.Target) (authz.Inspection, error) {
+	return f.inspection, f.fault(context.Background(), inspecting)
+}
+
+func (f *fakeSteps) Read(*authz.Request) (*authz.Certificate, error) {
+	return f.certificate, f.fault(context.Background(), reading)
+}
+
+func (f *fakeSteps) Verify(ctx context.Context, _ authz.API, _ *authz.Request, _ *authz.Certificate, _ time.Time) (*authz.Token, error) {
+	if err := f.fault(ctx, verifying); err != nil {
+		return nil, err
+	}
+	return f.token, nil
+}
+
+func (f *fakeSteps) Consent(ctx context.Context, _ authz.Caller) (*authz.Consent, error) {
+	return f.consent, f.fault(ctx, consenting)
+}
+
+func (f *fakeSteps) Owned(ctx context.Context, _ authz.Caller, _ []authz.Object) (map[authz.Object]authz.Ownership, error) {
+	return f.owned, f.fault(ctx, owning)
+}
+
+func (f *fakeSteps) Decide(ctx context.Context, _ *authz.Facts) (authz.Verdict, error) {
+	return f.verdict, f.fault(ctx, deciding)
+}
+
+var (
+	testTime = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+	account  = authz.Object{Type: "account", ID: "22289"}
+)
+
+func newFakes() *fakeSteps {
+	operation := &authz.Operation{ID: "ReadAccount", API: "bank", Method: "GET", Path: "/accounts/{AccountId}",
+		Security: []authz.Requirement{{Scopes: []string{"accounts"}, Kinds: []authz.Kind{authz.Customer}}},
+		Consent:  [][]string{{"ReadAccounts"}}, Regions: []string{"GB"}}
+	caller := authz.Caller{Kind: authz.Customer, Issuer: "https://auth.example", Subject: "ann", Client: "acme",
+		Scopes: []string{"accounts"}, Consent: "c-1", Region: "GB"}
+	return &fakeSteps{
+		match:      authz.Match{API: "bank", Operation: operation, Parameters: map[string]string{"AccountId": "22289"}},
+		token:      &authz.Token{Caller: caller, Issuer: caller.Issuer, ExpiresAt: testTime.Add(time.Minute)},
+		inspection: authz.Inspection{Objects: []authz.Named{{Object: account, Where: "path"}}},
+		consent:    &authz.Consent{ID: "c-1", Status: "AUTH", Client: "acme", Subject: "ann", OpenEnded: true},
+		owned:      map[authz.Object]authz.Ownership{account: {Relation: "owner"}},
+		verdict:    authz.Verdict{Allowed: true},
+	}
+}
+
+// explained is what is told of a request for one of the fake's accounts, and what the
+// same steps answer without being kept.
+func explained(t *testing.T, f *fakeSteps, target string, headers ...authz.Header) (kept *Explanation, plain authz.Decision) {
+	t.Helper()
+	snapshot := &authz.Snapshot{Revision: "r", Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f}
+	request := &authz.Request{API: "bank", Method: "GET", Host: "api.example", Target: target, Headers: headers}
+	now := func() time.Time { return testTime }
+	checker := New(snapshot, f, f, now)
+	decision := checker.Check(ended(t, f), request)
+	e, err := checker.Explain(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Decision.ID != decision.ID {
+		t.Errorf("explains the decision %s, want %s", e.Decision.ID, decision.ID)
+	}
+	pipeline := &authz.Pipeline{Consents: f, Owners: f, Now: now, Pseudonyms: fakeRecords{}, Recorder: fakeRecords{}}
+	pipeline.Load(snapshot)
+	return e, pipeline.Check(ended(t, f), request)
+}
+
+// ended is what a step that hangs ends.
+func ended(t *testing.T, f *fakeSteps) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	f.cancel = cancel
+	return ctx
+}
+
+type fakeRecords struct{}
+
+func (fakeRecords) Subject(authz.Caller) string                { return "" }
+func (fakeRecords) Record(context.Context, authz.Record) error { return nil }
+
+// outcomesOf are the outcomes in the order of steps, a letter each.
+func outcomesOf(e *Explanation) string {
+	letters := map[Outcome]string{NotReached: "-", NotAsked: "n", Passed: "p", Failed: "f", Refused: "R"}
+	var text strings.Builder
+	for _, step := range e.Steps {
+		text.WriteString(letters[step.Outcome])
+	}
+	return text.String()
+}
+
+// TestOutcomes lets each step refuse, panic or hang, and holds what is told of every
+// step: path, operation, certificate, token, scopes, objects, consent, ownership,
+// region, policy. What is kept is decided as what is not.
+func TestOutcomes(t *testing.T) {
+	faults := func(s step, err error) func(*fakeSteps) {
+		return func(f *fakeSteps) { f.faults = map[step]error{s: err} }
+	}
+	panics := func(s step) func(*fakeSteps) {
+		return func(f *fakeSteps) { f.panics = map[step]bool{s: true} }
+	}
+	hangs := func(s step) func(*fakeSteps) {
+		return func(f *fakeSteps) {
+			f.hangs, f.faults = map[step]bool{s: true}, map[step]error{s: context.DeadlineExceeded}
+		}
+	}
+	public := func(f *fakeSteps) {
+		f.match.Operation = &authz.Operation{ID: "ReadStatus"}
+		f.inspection = authz.Inspection{}
+		f.faults = map[step]error{verifying: authz.NoCredentials}
+	}
+	down := errors.New("zz-down")
+	tests := []struct {
+		name   string
+		target string
+		change func(*fakeSteps)
+		want   string
+		reason authz.Reason
+	}{
+		{"an allowed request", "/a", func(*fakeSteps) {}, "pppppppppp", authz.Granted},
+		{"a public operation", "/a", public, "ppppppnnpp", authz.Granted},
+		{"staff own nothing", "/a", func(f *fakeSteps) {
+			f.token.Caller.Kind, f.match.Operation.Security[0].Kinds = authz.Staff, nil
+		}, "pppppppnpp", authz.Granted},
+		{"a token that names no consent", "/a", func(f *fakeSteps) { f.token.Caller.Consent = "" }, "ppppppnppp", authz.Granted},
+		{"a path with two meanings", "/a/../b", func(*fakeSteps) {}, "R---------", authz.PathNotCanonical},
+		{"no contract", "/a", faults(matching, authz.NoContract), "pR--------", authz.NoContract},
+		{"matching panics", "/a", panics(matching), "pR--------", authz.Internal},
+		{"an unreadable certificate", "/a", faults(reading, authz.CertificateMalformed), "ppR-------", authz.CertificateMalformed},
+		{"reading panics", "/a", panics(reading), "ppR-------", authz.Internal},
+		{"an expired token", "/a", faults(verifying, authz.TokenExpired), "pppR------", authz.TokenExpired},
+		{"no token", "/a", faults(verifying, authz.NoCredentials), "pppR------", authz.NoCredentials},
+		{"a bad token on a public operation", "/a", func(f *fakeSteps) {
+			public(f)
+			f.faults[verifying] = authz.TokenExpired
+		}, "pppR------", authz.TokenExpired},
+		{"verifying panics", "/a", panics(verifying), "pppR------", authz.Internal},
+		{"verifying hangs", "/a", hangs(verifying), "pppR------", authz.DeadlineExceeded},
+		{"an unknown path with a good token", "/a", faults(matching, authz.UnknownPath), "pRpp------", authz.UnknownPath},
+		{"an unknown path without a token", "/a", func(f *fakeSteps) {
+			f.match.Operation = nil
+			f.faults = map[step]error{matching: authz.UnknownPath, verifying: authz.NoCredentials}
+		}, "pfpR------", authz.NoCredentials},
+		{"a scope that lacks", "/a", func(f *fakeSteps) { f.token.Caller.Scopes = nil }, "ppppR-----", authz.InsufficientScope},
+		{"another kind of caller", "/a", func(f *fakeSteps) { f.token.Caller.Kind = authz.Client }, "ppppR-----", authz.CallerKind},
+		{"an object that is missing", "/a", faults(inspecting, authz.ObjectMissing), "pppppR----", authz.ObjectMissing},
+		{"inspecting panics", "/a", panics(inspecting), "pppppR----", authz.Internal},
+		{"the store of consents is down", "/a", faults(consenting, down), "ppppppR---", authz.ConsentUnavailable},
+		{"the store of consents panics", "/a", panics(consenting), "ppppppR---", authz.ConsentUnavailable},
+		{"the store of consents hangs", "/a", hangs(consenting), "ppppppR---", authz.DeadlineExceeded},
+		{"the store of owners is down", "/a", faults(owning, down), "pppppppR--", authz.OwnershipUnavailable},
+		{"the store of owners hangs", "/a", func(f *fakeSteps) {
+			hangs(owning)(f)
+			f.match.Operation.Consent = nil // looked up beside it, it could be cut short first
+		}, "ppppppnR--", authz.DeadlineExceeded},
+		{"both stores are down", "/a", func(f *fakeSteps) {
+			f.faults = map[step]error{consenting: down, owning: down}
+		}, "ppppppR---", authz.ConsentUnavailable},
+		{"the policy denies", "/a", func(f *fakeSteps) { f.verdict = authz.Verdict{Reason: "closed"} }, "pppppppppR", authz.PolicyDenied},
+		{"the policy steps up", "/a", func(f *fakeSteps) { f.verdict = authz.Verdict{StepUp: &authz.StepUp{}} }, "pppppppppR", authz.StepUpRequired},
+		{"the policy cannot decide", "/a", faults(deciding, down), "pppppppppR", authz.PolicyError},
+		{"the policy panics", "/a", panics(deciding), "pppppppppR", authz.Internal},
+		{"the policy answers what cannot be sent", "/a", func(f *fakeSteps) {
+			f.verdict = authz.Verdict{Allowed: true, Reply: authz.Reply{Headers: []authz.Header{{Name: "host", Value: "a"}}}}
+		}, "pppppppppR", authz.PolicyError},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFakes()
+			test.change(f)
+			e, plain := explained(t, f, test.target)
+			if got := outcomesOf(e); got != test.want || e.Decision.Reason != test.reason {
+				t.Errorf("outcomes are %s for %v, want %s for %v", got, e.Decision.Reason, test.want, test.reason)
+			}
+			if plain.Allowed != e.Decision.Allowed || plain.Reason != e.Decision.Reason {
+				t.Errorf("decides %v %v, want %v %v as without it", e.Decision.Allowed, e.Decision.Reason, plain.Allowed, plain.Reason)
+			}
+			if refused := e.Refusing() != ""; refused == plain.Allowed {
+				t.Errorf("refused by %q, and allowed is %v", e.Refusing(), plain.Allowed)
+			}
+		})
+	}
+}
+
+// said are the values of one fact of one step, or nil.
+func said(e *Explanation, step, name string) []string {
+	for _, s := range e.Steps {
+		for _, f := range s.Facts {
+			if s.Name == step && f.Name == name {
+				return f.Values
+			}
+		}
+	}
+	return nil
+}
+
+// TestWords holds what is told where stores, contract and policy have more to say than
+// in the transcripts of the command.
+func TestWords(t *testing.T) {
+	tests := []struct {
+		name       string
+		change     func(*fakeSteps)
+		step, fact string
+		want       []string
+	}{
+		{"a store's error", func(f *fakeSteps) { f.faults = map[step]error{owning: errors.New("sqlite: result code 14")} },
+			"ownership", "detail", []string{"ownership_unavailable: sqlite: result code 14"}},
+		{"an object that is not the caller's", func(f *fakeSteps) { f.owned = nil }, "ownership", "account", []string{"22289", "not the caller's"}},
+		{"a consent that is not there", func(f *fakeSteps) { f.consent = nil }, "consent", "id", []string{"c-1", "there is no such consent of this issuer"}},
+		{"a consent without end", func(*fakeSteps) {}, "consent", "expires", []string{"never"}},
+		{"known methods", func(f *fakeSteps) {
+			f.match = authz.Match{API: "bank", Allowed: []string{"GET", "PUT"}}
+			f.faults = map[step]error{matching: authz.UnknownMethod}
+		}, "operation", "known methods", []string{"GET", "PUT"}},
+		{"alternatives of scopes", func(f *fakeSteps) {
+			f.match.Operation.Security = append(f.match.Operation.Security, authz.Requirement{Anonymous: true}, authz.Requirement{Scopes: []string{"a", "b"}})
+		}, "scopes", "needs", []string{"a token with accounts of a customer; or no token; or a token with a and b"}},
+		{"what was waived", func(f *fakeSteps) { f.verdict.Waived = []string{"not_owner:account"} }, "policy", "waived", []string{"not_owner:account"}},
+		{"a policy's detail", func(f *fakeSteps) { f.verdict = authz.Verdict{Reason: "closed", Detail: "on Sundays"} }, "policy", "detail", []string{"on Sundays"}},
+		{"a panic without its text", func(f *fakeSteps) { f.panics = map[step]bool{verifying: true} }, "token", "detail", []string{"internal: panic: string"}},
+		{"where it is served", func(*fakeSteps) {}, "region", "served in", []string{"GB"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFakes()
+			test.change(f)
+			e, _ := explained(t, f, "/accounts/22289")
+			if diff := cmp.Diff(test.want, said(e, test.step, test.fact)); diff != "" {
+				t.Errorf("%s of %s (-want +got):\n%s\n%v", test.fact, test.step, diff, e.Steps)
+			}
+		})
+	}
+}
+
+// TestCredentialsAreHidden repeats each credential in a policy's detail.
+func TestCredentialsAreHidden(t *testing.T) {
+	tests := []struct {
+		name   string
+		header authz.Header
+		secret string
+	}{
+		{"a token", authz.Header{Name: "authorization", Value: "Bearer aaaaaaaaaaaa.bbbbbbbbbbbb.cccccccccccc"}, "aaaaaaaaaaaa.bbbbbbbbbbbb.cccccccccccc"},
+		{"a token's payload", authz.Header{Name: "authorization", Value: "Bearer aaaaaaaaaaaa.bbbbbbbbbbbb.cccccccccccc"}, "bbbbbbbbbbbb"},
+		{"a token's signature in hexadecimal", authz.Header{Name: "authorization", Value: "Bearer aaaaaaaaaaaa.bbbbbbbbbbbb.cccccccccccc"}, "71c71c71c71c71c71c"},
+		{"two tokens that Envoy joined", authz.Header{Name: "authorization", Value: "Bearer aaaaaaaaaaaa,Bearer dddddddddddd"}, "dddddddddddd"},
+		{"a password", authz.Header{Name: "authorization", Value: "Basic YW5uOnNlY3JldDE="}, "YW5uOnNlY3JldDE"},
+		{"a proof", authz.Header{Name: "dpop", Value: "eeeeeeeeeeee.ffffffffffff.gggggggggggg"}, "eeeeeeeeeeee"},
+		{"a cookie", authz.Header{Name: "cookie", Value: `theme=dark; sid="hhhhhhhhhhhh"`}, "hhhhhhhhhhhh"},
+		{"a proxy's credential", authz.Header{Name: "proxy-authorization", Value: "Bearer iiiiiiiiiiii"}, "iiiiiiiiiiii"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFakes()
+			f.verdict = authz.Verdict{Reason: "closed", Detail: "found " + test.secret + " here"}
+			e, _ := explained(t, f, "/a", test.header)
+			if got := said(e, "policy", "detail"); !slices.Equal(got, []string{"found [credential] here"}) {
+				t.Errorf("detail is %q, want it without the credential", got)
+			}
+			if got := e.Hide(test.secret); strings.Contains(got, test.secret) {
+				t.Errorf("Hide(%q) = %q", test.secret, got)
+			}
+		})
+	}
+}
+
+// TestCredentialsDoNotHideReasons lets a client try to take the words out of what is
+// told about it.
+func TestCredentialsDoNotHideReasons(t *testing.T) {
+	e, _ := explained(t, newFakes(), "/a/../b", authz.Header{Name: "cookie", Value: "path_not_canonical"})
+	if got := said(e, "path", "reason"); !slices.Equal(got, []string{"path_not_canonical"}) {
+		t.Errorf("reason is %q, want path_not_canonical", got)
+	}
+}
+
+// TestUnverifiedClaims tells what a refused token says of itself, if it can be read.
+func TestUnverifiedClaims(t *testing.T) {
+	header, claims := `{"typ":"at+jwt","alg":"ES256"}`, `{"iss":"https://auth.example","aud":["a","b"],"exp":1795255200,"nbf":"soon","cnf":{"x5t#S256":"thumb"},"sub":7}`
+	signed := encode(header) + "." + encode(claims) + ".c2lnbmF0dXJl"
+	tests := []struct {
+		name, value, fact string
+		want              []string
+	}{
+		{"the issuer", "Bearer " + signed, "iss", []string{"https://auth.example"}},
+		{"audiences", "Bearer " + signed, "aud", []string{"a", "b"}},
+		{"the end", "Bearer " + signed, "exp", []string{"2026-11-21T10:00:00Z", "0s after the request"}},
+		{"the certificate", "Bearer " + signed, "x5t#S256", []string{"thumb"}},
+		{"a time that is none", "Bearer " + signed, "nbf", nil},
+		{"what is no token", "Bearer a.b.c", "iss", nil},
+		{"what is nothing", "", "iss", nil},
+		{"a token over the limit", "Bearer " + signed + strings.Repeat("a", maxUnverified), "iss", nil},
+		{"a claim over the limit", "Bearer " + encode(header) + "." + encode(fmt.Sprintf(`{"iss":%q}`, strings.Repeat("a", maxClaim+1))) + ".", "iss", nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFakes()
+			f.faults = map[step]error{verifying: authz.TokenExpired}
+			e, _ := explained(t, f, "/a", authz.Header{Name: "authorization", Value: test.value})
+			if diff := cmp.Diff(test.want, said(e, "token", "unverified "+test.fact)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", test.fact, diff)
+			}
+		})
+	}
+}
+
+func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+
+func TestSecondCheckIsRefused(t *testing.T) {
+	f := newFakes()
+	checker := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, f, f, nil)
+	for _, want := range []authz.Reason{authz.Granted, authz.NotRecorded} {
+		if got := checker.Check(t.Context(), &authz.Request{API: "bank", Method: "GET", Target: "/a"}); got.Reason != want {
+			t.Errorf("Check() = %v: %s, want %v", got.Reason, got.Detail, want)
+		}
+	}
+}
+
+func TestUnfinishedCheckIsAnError(t *testing.T) {
+	f := newFakes()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, nil, nil, nil).Explain(over); err == nil {
+		t.Error("Explain() before the check has no error")
+	}
+}
