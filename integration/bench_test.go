@@ -182,7 +182,7 @@ func checkRequest(request *authz.Request) *authv3.CheckRequest {
 		},
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Id: "1", Method: request.Method, Scheme: request.Scheme, Host: request.Host, Path: request.Target, Protocol: "HTTP/2",
-			HeaderMap: &corev3.HeaderMap{Headers: fields},
+			HeaderMap: &corev3.HeaderMap{Headers: fields}, RawBody: request.Body,
 		}},
 		TlsSession:        &authv3.AttributeContext_TLSSession{Sni: request.SNI},
 		ContextExtensions: map[string]string{"countersign.api": string(request.API)},

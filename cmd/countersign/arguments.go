@@ -9,8 +9,18 @@ import (
 // errArguments is told where the flag package has told what is wrong.
 var errArguments = errors.New("wrong arguments")
 
-// arguments parses a command's flags.
+// arguments parses a command's flags, which are all that it takes.
 func arguments(name, purpose string, args []string, w world, define func(*flag.FlagSet)) error {
+	rest, err := operands(name, purpose, args, w, define)
+	if err == nil && len(rest) > 0 {
+		fmt.Fprintf(w.stderr, "countersign %s: %q is no argument; see countersign %s --help\n", name, rest[0], name)
+		return errArguments
+	}
+	return err
+}
+
+// operands parses a command's flags and returns what follows them.
+func operands(name, purpose string, args []string, w world, define func(*flag.FlagSet)) ([]string, error) {
 	flags := flag.NewFlagSet("countersign "+name, flag.ContinueOnError)
 	flags.SetOutput(w.stderr)
 	flags.Usage = func() {
@@ -19,13 +29,9 @@ func arguments(name, purpose string, args []string, w world, define func(*flag.F
 	}
 	define(flags)
 	if err := flags.Parse(args); err != nil {
-		return errArguments
+		return nil, errArguments
 	}
-	if flags.NArg() > 0 {
-		fmt.Fprintf(w.stderr, "countersign %s: %q is no argument; see countersign %s --help\n", name, flags.Arg(0), name)
-		return errArguments
-	}
-	return nil
+	return flags.Args(), nil
 }
 
 func outputFlag(flags *flag.FlagSet, into *string) {

@@ -25,6 +25,7 @@ const (
 // world is what a command uses of the process around it.
 type world struct {
 	environ        func(name string) (string, bool)
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	// polls tell serve when to look at its files; nil means every second.
 	polls <-chan time.Time
@@ -33,14 +34,15 @@ type world struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], world{environ: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], world{environ: os.LookupEnv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}))
 }
 
 const usage = `countersign decides, for Envoy, which requests to an API may pass.
 
-  countersign serve   --config countersign.yaml   answer Envoy's ext_authz calls
-  countersign check   --config countersign.yaml   find every fault of a configuration
-  countersign version                             say which version this is
+  countersign serve   --config countersign.yaml                 answer Envoy's ext_authz calls
+  countersign check   --config countersign.yaml                 find every fault of a configuration
+  countersign explain --config countersign.yaml request.json    say how a request is decided, and why
+  countersign version                                           say which version this is
 
 Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 `
@@ -48,6 +50,7 @@ Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or conf
 var commands = map[string]func(context.Context, []string, world) error{
 	"serve":   serve,
 	"check":   check,
+	"explain": explain,
 	"version": version,
 }
 

@@ -142,7 +142,17 @@ func (l *Loaded) Start(tracer oteltrace.Tracer, log *slog.Logger) (*System, erro
 
 // snapshot is what checks are decided by while l is in force.
 func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
-	keys, err := s.keys.Keys(l.Config.Tokens())
+	snapshot, err := l.snapshot(s.keys)
+	if err != nil {
+		return nil, err
+	}
+	snapshot.Tokens = trace.Tokens(snapshot.Tokens, s.tracer)
+	snapshot.Policy = trace.Policy(snapshot.Policy, s.tracer)
+	return snapshot, nil
+}
+
+func (l *Loaded) snapshot(ring *token.KeyRing) (*authz.Snapshot, error) {
+	keys, err := ring.Keys(l.Config.Tokens())
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +165,8 @@ func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
 		Region:       l.Config.Region,
 		Contracts:    l.Contracts,
 		Certificates: certificate.New(),
-		Tokens:       trace.Tokens(tokens, s.tracer),
-		Policy:       trace.Policy(l.Policy, s.tracer),
+		Tokens:       tokens,
+		Policy:       l.Policy,
 		Inputs:       l.inputs(),
 	}, nil
 }
@@ -196,13 +206,10 @@ func (s *System) open(log *slog.Logger) error {
 			return s.Config.Locate("", authz.Problems{{Key: "state", What: "cannot be made: " + err.Error(), Fix: "name a folder that can be written to"}})
 		}
 	}
-	for _, folder := range []string{state, filepath.Join(state, "keys"), s.Config.Audit.Folder} {
-		if info, err := os.Stat(folder); err != nil || info.Mode().Perm()&0o022 != 0 {
-			return s.Config.Locate("", authz.Problems{{Key: "state", What: folder + " can be written to by others",
-				Fix: "chmod go-w it: who writes there says which keys are an issuer's, and what was decided"}})
-		}
+	err := guarded(s.Config)
+	if err != nil {
+		return err
 	}
-	var err error
 	if s.log, err = audit.Open(s.Config.Audit); err != nil {
 		return s.Config.Locate("", s.Config.RecordKeys(authz.ProblemsOf(err)))
 	}
@@ -211,6 +218,17 @@ func (s *System) open(log *slog.Logger) error {
 	}
 	if s.keys, err = token.OpenKeys(s.Config.Tokens(), jwks.Environment{Log: log}); err != nil {
 		return s.Config.Locate("", s.Config.TokenKeys(authz.ProblemsOf(err)))
+	}
+	return nil
+}
+
+// guarded refuses folders that others can write to.
+func guarded(cfg *config.Config) error {
+	for _, folder := range []string{cfg.State, filepath.Join(cfg.State, "keys"), cfg.Audit.Folder} {
+		if info, err := os.Stat(folder); err == nil && info.Mode().Perm()&0o022 != 0 {
+			return cfg.Locate("", authz.Problems{{Key: "state", What: folder + " can be written to by others",
+				Fix: "chmod go-w it: who writes there says which keys are an issuer's, and what was decided"}})
+		}
 	}
 	return nil
 }

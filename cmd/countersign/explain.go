@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/cmd/countersign/wire"
+	"github.com/countersign-io/countersign/envoy"
+)
+
+const (
+	// maxRequest bounds a request file.
+	maxRequest = 16 << 20
+	// settleTime is how long key sets of URLs are waited for.
+	settleTime = 5 * time.Second
+	// explainTime is what a check is given at least: a store that is too slow to serve by can
+	// still be explained.
+	explainTime = 10 * time.Second
+	// endTime is how long the end of one that ran out of time is waited for.
+	endTime = time.Second
+)
+
+const explainPurpose = `say how a request is decided, and what each step said of it
+
+  countersign explain [flags] request.json
+
+The request is a CheckRequest as Envoy sends it, as protojson writes it; - reads it from
+standard input. Nothing is written or recorded: it may run beside a serving Countersign.
+What it tells names people and objects in clear. Tokens and cookies are not shown.`
+
+// explain decides a request that was kept, and tells what each step said.
+func explain(ctx context.Context, args []string, w world) error {
+	var file, output string
+	var at time.Time
+	rest, err := operands("explain", explainPurpose, args, w, func(f *flag.FlagSet) {
+		f.StringVar(&file, "config", "countersign.yaml", "the configuration")
+		timeFlag(f, &at)
+		outputFlag(f, &output)
+	})
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		fmt.Fprintf(w.stderr, "countersign explain: takes one request file, after its flags, not %d; see countersign explain --help\n", len(rest))
+		return errArguments
+	}
+	call, err := readCall(rest[0], w.stdin)
+	if err != nil {
+		return tell(err, output, w)
+	}
+	loaded, err := load(file, w)
+	if err != nil {
+		return tell(err, output, w)
+	}
+	defer loaded.Close()
+	told, err := explained(ctx, loaded, call, at, w)
+	if err != nil {
+		return tell(err, output, w)
+	}
+	if output == "json" {
+		return json.NewEncoder(w.stdout).Encode(told)
+	}
+	return told.write(w.stdout)
+}
+
+func timeFlag(flags *flag.FlagSet, into *time.Time) {
+	flags.Func("at", "decide as if the request came at this `time`, such as 2026-11-21T10:00:00Z (default now)", func(value string) error {
+		at, err := time.Parse(time.RFC3339, value)
+		if err != nil {
+			return errors.New("is no time as RFC 3339 writes it")
+		}
+		*into = at
+		return nil
+	})
+}
+
+// readCall reads a request file, or standard input.
+func readCall(name string, stdin io.Reader) (*envoy.Call, error) {
+	from, shown := stdin, "standard input"
+	if name != "-" {
+		shown = name
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, authz.Problems{{File: name, What: "cannot be read: " + cause(err), Fix: "name a file with a CheckRequest, or - for standard input"}}
+		}
+		defer file.Close()
+		from = file
+	}
+	text, err := io.ReadAll(io.LimitReader(from, maxRequest+1))
+	switch {
+	case err != nil:
+		return nil, authz.Problems{{File: shown, What: "cannot be read: " + cause(err), Fix: "name a file with a CheckRequest, or - for standard input"}}
+	case len(text) > maxRequest:
+		return nil, authz.Problems{{File: shown, What: fmt.Sprintf("is over %d MiB", maxRequest>>20), Fix: "give one request, with as much of its body as Envoy sends"}}
+	}
+	call, err := envoy.ParseCall(text)
+	if err != nil {
+		problems := authz.ProblemsOf(err)
+		for i := range problems {
+			problems[i].File = shown
+		}
+		return nil, problems
+	}
+	return call, nil
+}
+
+// cause is an error of a file without its name, which is told beside it.
+func cause(err error) string {
+	var fault *os.PathError
+	if errors.As(err, &fault) {
+		return fault.Err.Error()
+	}
+	return err.Error()
+}
+
+// explained decides the call as serve would have at that time, zero being now.
+func explained(ctx context.Context, loaded *wire.Loaded, call *envoy.Call, at time.Time, w world) (*explanation, error) {
+	var now func() time.Time
+	if !at.IsZero() {
+		now = func() time.Time { return at }
+	}
+	settling, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	checker, release, err := loaded.Explain(settling, now, slog.New(slog.NewTextHandler(w.stderr, nil)))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	answer, err := call.Answer(ctx, loaded.Config.Server, explainTime, checker)
+	if err != nil {
+		return nil, err
+	}
+	ending, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	steps, err := checker.Explain(ending)
+	if err != nil {
+		return nil, err
+	}
+	told := describe(steps, answer)
+	if came := call.Time(); now == nil && !came.IsZero() {
+		told.note("Envoy took this request at %[1]s; --at %[1]s explains it as of then", came.UTC().Format(time.RFC3339))
+	}
+	if took := steps.Decision.Elapsed; took > answer.Timeout {
+		told.note("deciding took %s; a check that is served is refused after %s at most (timeout)", took.Round(time.Millisecond), answer.Timeout)
+	}
+	return told, nil
+}

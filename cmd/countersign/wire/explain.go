@@ -1,0 +1,44 @@
+package wire
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/explain"
+	"github.com/countersign-io/countersign/authz/token"
+	"github.com/countersign-io/countersign/authz/token/jwks"
+)
+
+// Explain makes what decides one request as a System would that came at now, nil being
+// the clock, and keeps what its steps say. It writes nothing: no state, no record, no
+// key. So it may run beside a System, and as another user.
+//
+// Key sets of URLs are fetched, which is waited for until ctx ends, else they are those
+// that a System has kept; where there are none either, the token step says so. release
+// ends what was opened, but not the stores of l.
+func (l *Loaded) Explain(ctx context.Context, now func() time.Time, log *slog.Logger) (checker *explain.Checker, release func(), err error) {
+	if err := guarded(l.Config); err != nil {
+		return nil, nil, err
+	}
+	keys, err := token.OpenKeys(l.Config.Tokens(), jwks.Environment{Log: log, ReadOnly: true})
+	if err != nil {
+		return nil, nil, l.Config.Locate("", l.Config.TokenKeys(authz.ProblemsOf(err)))
+	}
+	keys.Settle(ctx)
+	snapshot, err := l.snapshot(keys)
+	if err != nil {
+		keys.Close()
+		return nil, nil, err
+	}
+	var owners authz.Owners
+	if l.Owners != nil {
+		owners = l.Owners
+	}
+	var consents authz.Consents
+	if l.Consents != nil {
+		consents = l.Consents
+	}
+	return explain.New(snapshot, consents, owners, now), keys.Close, nil
+}

@@ -1,0 +1,59 @@
+package docs_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/countersign-io/countersign/authz/explain"
+	"github.com/countersign-io/countersign/envoy"
+)
+
+// TestTranscriptsAreTold holds what is shown of explain against what it tells, which
+// the command's own tests hold.
+func TestTranscriptsAreTold(t *testing.T) {
+	shown := 0
+	for _, b := range blocksOf(page(t, "explain.md")) {
+		name, ok := strings.CutPrefix(b.mark, "transcript ")
+		if !ok {
+			continue
+		}
+		shown++
+		archive := txtar.Parse([]byte(page(t, filepath.Join("..", "cmd", "countersign", "testdata", "explain", name+".txtar"))))
+		for _, file := range archive.Files {
+			if file.Name == "want" && string(file.Data) != b.text {
+				t.Errorf("explain.md:%d: differs from what is told:\n%s", b.line, file.Data)
+			}
+		}
+	}
+	if shown == 0 {
+		t.Error("no transcript is shown")
+	}
+}
+
+// TestRequestsShownAreRead parses each request that is shown.
+func TestRequestsShownAreRead(t *testing.T) {
+	shown := 0
+	for _, b := range blocksOf(page(t, "explain.md")) {
+		if b.mark != "request" {
+			continue
+		}
+		shown++
+		if _, err := envoy.ParseCall([]byte(b.text)); err != nil {
+			t.Errorf("explain.md:%d: %v", b.line, err)
+		}
+	}
+	if shown == 0 {
+		t.Error("no request is shown")
+	}
+}
+
+func TestExplainNamesEveryOutcome(t *testing.T) {
+	var outcomes []string
+	for _, outcome := range []explain.Outcome{explain.NotReached, explain.NotAsked, explain.Passed, explain.Failed, explain.Refused} {
+		outcomes = append(outcomes, outcome.String())
+	}
+	same(t, firsts(t, rows(page(t, "explain.md"), "Outcome")), outcomes)
+}
