@@ -32,12 +32,17 @@ type Target struct {
 // would authorise a path that the upstream does not see.
 //
 // Refused as PathNotCanonical: dot segments, empty segments but a last one, ";",
-// backslash, fragment, control characters, invalid UTF-8, the absolute and the
-// asterisk form, and percent-encoded slash, backslash, dot, semicolon, hash,
-// question mark, percent and control characters. Other encodings are decoded.
+// backslash, fragment, invalid UTF-8, the absolute and the asterisk form, and
+// percent-encoded slash, backslash, dot, semicolon, hash, question mark, percent and
+// control characters; and in the query too, a space or control character that is not
+// encoded. Other encodings are decoded.
 func ParseTarget(raw string) (Target, error) {
 	if len(raw) > maxTarget {
 		return Target{}, fmt.Errorf("target: %w: over %d bytes", RequestTooLarge, maxTarget)
+	}
+	// Behind a space, an upstream that is told of it by HTTP/1.1 can read the version.
+	if strings.Contains(raw, " ") || hasControl(raw) {
+		return Target{}, fmt.Errorf("target: %w: a space or control character", PathNotCanonical)
 	}
 	path, query, _ := strings.Cut(raw, "?")
 	segments, err := parsePath(path)

@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -37,64 +36,10 @@ func TestParseTarget(t *testing.T) {
 	}
 }
 
-func TestAmbiguousTargetsAreRefused(t *testing.T) {
-	tests := []struct {
-		name, raw string
-		want      Reason
-	}{
-		{"empty", "", PathNotCanonical},
-		{"asterisk form", "*", PathNotCanonical},
-		{"absolute form", "http://h/a", PathNotCanonical},
-		{"authority form", "h:443", PathNotCanonical},
-		{"query without a path", "?x=1", PathNotCanonical},
-		{"single dot", "/a/./b", PathNotCanonical},
-		{"double dot", "/a/../b", PathNotCanonical},
-		{"trailing double dot", "/a/..", PathNotCanonical},
-		{"encoded dots", "/a/%2e%2E/b", PathNotCanonical},
-		{"one encoded dot", "/a/.%2e/b", PathNotCanonical},
-		{"double slash", "//a", PathNotCanonical},
-		{"double slash inside", "/a//b", PathNotCanonical},
-		{"double slash at the end", "/a//", PathNotCanonical},
-		{"encoded slash", "/a%2Fb", PathNotCanonical},
-		{"encoded slash in lower case", "/a%2fb", PathNotCanonical},
-		{"backslash", `/a\b`, PathNotCanonical},
-		{"encoded backslash", "/a%5Cb", PathNotCanonical},
-		{"semicolon", "/a;x/b", PathNotCanonical},
-		{"encoded semicolon", "/a%3bx", PathNotCanonical},
-		{"fragment", "/a#b", PathNotCanonical},
-		{"fragment in the query", "/a?x#b", PathNotCanonical},
-		{"encoded hash", "/a%23b", PathNotCanonical},
-		{"encoded question mark", "/a%3Fx=1", PathNotCanonical},
-		{"NUL", "/a\x00b", PathNotCanonical},
-		{"encoded NUL", "/a%00b", PathNotCanonical},
-		{"encoded line feed", "/a%0Ab", PathNotCanonical},
-		{"encoded delete", "/a%7F", PathNotCanonical},
-		{"encoded percent", "/a%252Fb", PathNotCanonical},
-		{"bad percent-encoding", "/a%zz", PathNotCanonical},
-		{"short percent-encoding", "/a%2", PathNotCanonical},
-		{"invalid UTF-8", "/a\xffb", PathNotCanonical},
-		{"encoded invalid UTF-8", "/a%ff%fe", PathNotCanonical},
-		{"overlong UTF-8 slash", "/a%c0%afb", PathNotCanonical},
-		{"semicolon in the query", "/a?x=1;y=2", QueryMalformed},
-		{"bad percent-encoding in the query", "/a?x=%zz", QueryMalformed},
-		{"invalid UTF-8 in the query", "/a?x=%ff", QueryMalformed},
-		{"invalid UTF-8 in a query's name", "/a?%ff=1", QueryMalformed},
-		{"too long", "/" + strings.Repeat("a", maxTarget), RequestTooLarge},
-		{"too many segments", strings.Repeat("/a", maxSegments+1), RequestTooLarge},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			if got, err := ParseTarget(test.raw); !errors.Is(err, test.want) {
-				t.Errorf("ParseTarget(%q) = %+v, %v; want %v", test.raw, got, err, test.want)
-			}
-		})
-	}
-}
-
 // FuzzParseTarget holds that what is accepted has one meaning: no decoded segment
 // holds what could be read as another path, and every error has its Reason.
 func FuzzParseTarget(f *testing.F) {
-	for _, seed := range []string{"/", "/a/b?x=1", "/a%2fb", "/%", "/a;b", "//", "/é", "/%c3%a9", "/a%"} {
+	for _, seed := range []string{"/", "/a/b?x=1", "/a%2fb", "/%", "/a;b", "//", "/é", "/%c3%a9", "/a%", "/a b", "/a?x=\ty"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -104,6 +49,9 @@ func FuzzParseTarget(f *testing.F) {
 				t.Fatalf("ParseTarget(%q): %v has no reason", raw, err)
 			}
 			return
+		}
+		if strings.ContainsAny(raw, " #\x00\t\r\n\x7f") {
+			t.Fatalf("ParseTarget(%q) accepts what no target holds", raw)
 		}
 		for i, segment := range target.Segments {
 			if segment == "." || segment == ".." || strings.ContainsAny(segment, "/\\;#?%\x00") {
