@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/countersign-io/countersign/authz"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 )
 
@@ -31,7 +32,7 @@ func (a *authorization) request(ctx context.Context, check *authv3.CheckRequest)
 		Method:      http.GetMethod(),
 		Scheme:      http.GetScheme(),
 		Host:        http.GetHost(),
-		Target:      http.GetPath(),
+		Target:      target(http),
 		Headers:     headers(http),
 		Body:        body(http),
 		Principal:   attributes.GetSource().GetPrincipal(),
@@ -50,6 +51,17 @@ func (a *authorization) request(ctx context.Context, check *authv3.CheckRequest)
 	return request
 }
 
+// target prefers the raw form: in the other Envoy has altered what is not UTF-8, and
+// the upstream would be sent another path than the one that was decided on.
+func target(http *authv3.AttributeContext_HttpRequest) string {
+	for _, field := range http.GetHeaderMap().GetHeaders() {
+		if field.GetKey() == ":path" {
+			return asSent(field)
+		}
+	}
+	return http.GetPath()
+}
+
 // headers are the request's fields without HTTP/2's pseudo-headers, which have
 // fields of their own in a Request. Envoy sends either of the two forms; the raw
 // one keeps repeated fields apart and every byte as it was. The other is a map:
@@ -63,11 +75,7 @@ func headers(http *authv3.AttributeContext_HttpRequest) authz.Headers {
 	}
 	if raw := http.GetHeaderMap().GetHeaders(); len(raw) > 0 {
 		for _, field := range raw {
-			value := field.GetValue()
-			if len(field.GetRawValue()) > 0 {
-				value = string(field.GetRawValue())
-			}
-			add(field.GetKey(), value)
+			add(field.GetKey(), asSent(field))
 		}
 		return fields
 	}
@@ -76,6 +84,13 @@ func headers(http *authv3.AttributeContext_HttpRequest) authz.Headers {
 	}
 	slices.SortFunc(fields, func(a, b authz.Header) int { return strings.Compare(a.Name, b.Name) })
 	return fields
+}
+
+func asSent(field *corev3.HeaderValue) string {
+	if raw := field.GetRawValue(); len(raw) > 0 {
+		return string(raw)
+	}
+	return field.GetValue()
 }
 
 // body prefers the raw form: in the other Envoy has altered what is not UTF-8.

@@ -90,6 +90,23 @@ func TestRawHeadersAreKeptApartAndPreferred(t *testing.T) {
 	}
 }
 
+// TestTargetIsTheUpstreams holds a path that is not UTF-8, of which Envoy's text form
+// tells another.
+func TestTargetIsTheUpstreams(t *testing.T) {
+	check := httpCheck("GET", "/accounts/1!?x=1", nil)
+	if got := seen(t, Config{}, check).Target; got != "/accounts/1!?x=1" {
+		t.Errorf("target without raw headers = %q, want Envoy's path", got)
+	}
+	for _, raw := range []string{"/accounts/1\xff?x=1", ""} {
+		check.Attributes.Request.Http.HeaderMap = &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+			{Key: ":method", RawValue: []byte("GET")}, {Key: ":path", RawValue: []byte(raw)},
+		}}
+		if got := seen(t, Config{}, check).Target; got != raw {
+			t.Errorf("target = %q, want the raw :path %q", got, raw)
+		}
+	}
+}
+
 func TestClientAddress(t *testing.T) {
 	pipe := &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: "/run/envoy.sock"}}}
 	const header = "x-envoy-external-address"
