@@ -13,6 +13,11 @@ import (
 	"testing"
 	"time"
 
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
 	"github.com/countersign-io/countersign/examples/openbanking/bank"
 )
 
@@ -171,7 +176,8 @@ func TestNothingPassesASlowCountersign(t *testing.T) {
 	}
 }
 
-// TestNothingPassesWithoutKeys starts Countersign while the issuer is down.
+// TestNothingPassesWithoutKeys starts Countersign while the issuer is down. When it comes
+// up, Countersign serves without being started again, and says so.
 func TestNothingPassesWithoutKeys(t *testing.T) {
 	stack := startBank(t, bank.Options{IssuerDown: true, ConfigureEnvoy: waitLonger})
 	granted := grantedStories(t)
@@ -181,12 +187,34 @@ func TestNothingPassesWithoutKeys(t *testing.T) {
 		}
 	}
 	wantUnreached(t, stack, granted)
+	if got := health(t, stack); got != healthv1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("health without keys is %v, want NOT_SERVING", got)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	if err := stack.RaiseIssuer(ctx); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "SERVING", func() bool { return health(t, stack) == healthv1.HealthCheckResponse_SERVING })
 	wantAsTold(t, stack)
+}
+
+// health is what Countersign says of its ext_authz service, as Envoy would ask it.
+func health(t *testing.T, stack *bank.Stack) healthv1.HealthCheckResponse_ServingStatus {
+	t.Helper()
+	connection, err := grpc.NewClient(stack.Authz, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
+	defer cancel()
+	answer, err := healthv1.NewHealthClient(connection).Check(ctx,
+		&healthv1.HealthCheckRequest{Service: authv3.Authorization_ServiceDesc.ServiceName}, grpc.WaitForReady(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Status
 }
 
 // payment is a story that is granted with its body, the body made longer by spaces.
@@ -282,6 +310,18 @@ func TestAnOverloadIsShedAndCounted(t *testing.T) {
 	}
 	if strings.Contains(metrics, "overloaded") {
 		t.Error("what was shed counts as a decision")
+	}
+}
+
+// eventually waits for what must come to be.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for end := time.Now().Add(longest); !is(); <-poll.C {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v for %s", longest, what)
+		}
 	}
 }
 

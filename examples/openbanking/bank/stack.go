@@ -56,6 +56,8 @@ type Stack struct {
 	// Collector receives the spans, or Jaeger does; the other is nil.
 	Collector *collector.Collector
 	Jaeger    *jaeger.Query
+	// Authz is where Countersign answers Envoy: host and port.
+	Authz string
 	// Admin is the base URL of Countersign's admin port.
 	Admin string
 
@@ -170,6 +172,7 @@ func (s *Stack) startCountersign(ctx context.Context, options Options) error {
 		return err
 	}
 	s.stops = append(s.stops, s.countersign.stop)
+	s.Authz = fmt.Sprintf("127.0.0.1:%d", s.settings.AuthzPort)
 	s.Admin = fmt.Sprintf("http://127.0.0.1:%d", s.settings.AdminPort)
 	up := s.Admin + "/readyz"
 	if options.IssuerDown {
