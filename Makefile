@@ -22,15 +22,15 @@ demo-jaeger: build $(ENVOY) $(JAEGER) ## the same, with Jaeger to keep the trace
 test: $(ENVOY) ## all tests, with the race detector and the real Envoy
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -shuffle=on -timeout 20m ./...
 
-test-all: check test $(JAEGER) ## and the slow ones: traces in Jaeger; each check is taken out, a story must notice
+test-all: check test $(JAEGER) ## and the slow ones: under load; traces in Jaeger; each check is taken out, a story must notice
+	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -tags slow -run TestSlow -timeout 30m -v ./integration
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_JAEGER=$(abspath $(JAEGER)) go test -race -tags jaeger -run Jaeger -timeout 10m -v ./integration
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -tags mutants -run TestStoriesNoticeAMissingCheck -timeout 60m -v ./integration
 
 check: ## what CI holds every change to
 	@unformatted=$$(gofmt -l $(GO_FILES)); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags mutants ./integration
-	go vet -tags jaeger ./integration
+	go vet -tags mutants,jaeger,slow ./integration
 	go tool staticcheck ./...
 	go mod tidy -diff
 	cd integration/jaeger && go mod tidy -diff

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -56,14 +57,16 @@ var find = sync.OnceValues(func() (programs, error) {
 	return programs{}, fmt.Errorf("there is no envoy: run these tests by make test, which installs it")
 })
 
-// startBank starts the bank with everything, and ends it with the test.
+// startBank starts the bank with everything, and ends it with the test. Its run folder
+// is a new one where the options name none.
 func startBank(t *testing.T, options bank.Options) *bank.Stack {
 	t.Helper()
 	found, err := find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.Dir, options.Countersign, options.Envoy = t.TempDir(), found.countersign, found.envoy
+	options.Dir = cmp.Or(options.Dir, t.TempDir())
+	options.Countersign, options.Envoy = found.countersign, found.envoy
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	stack, err := bank.Start(ctx, options)

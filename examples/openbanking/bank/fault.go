@@ -17,6 +17,10 @@ func (s *Stack) PauseCountersign() error { return s.countersign.signal(syscall.S
 // ResumeCountersign lets a paused Countersign go on.
 func (s *Stack) ResumeCountersign() error { return s.countersign.signal(syscall.SIGCONT) }
 
+// ReloadCountersign has Countersign look at its files at once. It does not wait until
+// what changed is in force.
+func (s *Stack) ReloadCountersign() error { return s.countersign.signal(syscall.SIGHUP) }
+
 // RaiseIssuer brings up the issuer of a stack that was started with IssuerDown, and
 // waits until Countersign has its keys, or until ctx ends.
 func (s *Stack) RaiseIssuer(ctx context.Context) error {
