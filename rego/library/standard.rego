@@ -8,6 +8,10 @@
 #   or of another type than it should be, satisfies nothing. Rego orders values of
 #   different types ("9" > 5 holds), so what is compared is first asked its type.
 #
+#   All that is required is one set, and all that is satisfied another. Every request
+#   pays for what stands here, and a reference to a rule costs as much as two
+#   comparisons, its value known or not.
+#
 #   A site adds refusals and lifts requirements in package countersign.site:
 #
 #     deny contains "reason" if {...}
@@ -23,10 +27,10 @@ package countersign.standard
 # description: Allowed if nothing refuses and something grants.
 # custom: {reason: nothing_grants}
 decision := {"allowed": true, "waived": waived} if {
-	count(refusals) == 0
+	refusals == set()
 	granted
 } else := {"allowed": false, "reason": "nothing_grants", "refusals": {"nothing_grants"}} if {
-	count(refusals) == 0
+	refusals == set()
 } else := object.union(
 	{"allowed": false, "reason": told, "refusals": refusals, "waived": waived},
 	challenge,
@@ -39,13 +43,10 @@ refusals := (unmet - waived) | denied
 
 # METADATA
 # title: Requirements that are not satisfied
-unmet := union({
-	foundations - founded,
-	authority_unmet,
-	consent_unmet,
-	ownership_unmet,
-	region_unmet,
-})
+# description: |
+#   Without a known operation and known objects nobody could say what is required, so
+#   these are required always and never waived.
+unmet := ({"operation", "objects"} | required) - satisfied
 
 # METADATA
 # title: What the site's policy denies
@@ -54,12 +55,7 @@ denied := {reason | some reason in data.countersign.site.deny}
 
 # METADATA
 # title: Requirements that the site's policy lifts, each by its own name
-# description: What everything rests upon is not among them.
 waived := {name | some name in data.countersign.site.waive; name in required}
-
-# METADATA
-# title: What the operation requires, and a site may waive
-required := union({authority_required, consent_required, ownership_required, region_required})
 
 # METADATA
 # title: The refusal that the caller is told
@@ -111,22 +107,22 @@ granted if {
 # METADATA
 # title: A permission of one of the caller's roles
 granted if {
-	"permission" in authority_required
-	not "permission" in authority_unmet
+	type_name(input.operation.permission)
+	not "permission" in unmet
 }
 
 # METADATA
 # title: A customer's consent that covers all that is asked
 granted if {
 	count(consent_required) > 0
-	count(consent_unmet) == 0
+	count(consent_required - satisfied) == 0
 }
 
 # METADATA
 # title: A customer's ownership of every object named
 granted if {
 	count(ownership_required) > 0
-	count(ownership_unmet) == 0
+	count(ownership_required - satisfied) == 0
 }
 
 # METADATA
@@ -134,112 +130,30 @@ granted if {
 # description: That a step-up or a region was lifted grants nothing by itself.
 granted if count(waived & ({"permission", "consent"} | ownership_required)) > 0
 
-# ---- What everything rests upon ----
+# ---- What is required ----
 
 # METADATA
-# title: A known operation, and known objects
-# description: |
-#   Without them nobody could say what is required, so they are required always and
-#   never waived.
-foundations := {"operation", "objects"}
-
-# METADATA
-# title: The operation is known
-# custom: {reason: operation}
-founded contains "operation" if {
-	is_string(input.operation.id)
-	input.operation.id != ""
-}
-
-# METADATA
-# title: The objects named are known, each by type and id
-# custom: {reason: objects}
-founded contains "objects" if {
-	is_array(input.objects)
-	count(objects) == count(input.objects)
-}
-
-# METADATA
-# title: The objects that the request names, with their names, "type:id"
-objects := [{"name": concat(":", [thing.type, thing.id]), "facts": thing} |
-	some thing in input.objects
-	is_string(thing.type)
-	thing.type != ""
-	not contains(thing.type, ":")
-	is_string(thing.id)
-	thing.id != ""
-]
-
-# ---- Step-up and permission ----
-
-# METADATA
-# title: Step-up and permission, where the operation has them
+# title: What the operation requires, and a site may waive
 # description: |
 #   type_name is defined for whatever there is, null and false among it. A declaration
 #   of the wrong type stays required and is never satisfied.
-authority_required contains "step_up" if type_name(input.operation.step_up)
+required contains "step_up" if type_name(input.operation.step_up)
 
-authority_required contains "permission" if type_name(input.operation.permission)
+required contains "permission" if type_name(input.operation.permission)
 
-default authority_unmet := set()
+required contains name if some name in consent_required
 
-# METADATA
-# title: What of them is not satisfied
-authority_unmet := authority_required - authority_satisfied if count(authority_required) > 0
+required contains name if some name in ownership_required
 
-# METADATA
-# title: The user authenticated strongly and recently enough
-# description: A step-up that asks for neither is a mistake, and is not satisfied.
-# custom: {reason: step_up}
-authority_satisfied contains "step_up" if {
-	count(asked) > 0
-	strong_enough
-	recent_enough
+required contains name if {
+	input.operation.regions != []
+	some name in {"region", "region_caller"}
 }
 
-# METADATA
-# title: What the step-up asks for
-asked contains key if {
-	some key in ["acr_values", "max_age"]
-	type_name(input.operation.step_up[key])
+required contains {"region_object": name} if {
+	input.operation.regions != []
+	some [name, _] in objects
 }
-
-# METADATA
-# title: The authentication is as strong as is asked
-strong_enough if not "acr_values" in asked
-
-strong_enough if {
-	is_string(input.token.acr)
-	is_array(input.operation.step_up.acr_values)
-	input.token.acr in input.operation.step_up.acr_values
-}
-
-# METADATA
-# title: The authentication is as recent as is asked, and not in the future
-recent_enough if not "max_age" in asked
-
-recent_enough if {
-	is_number(input.token.auth_time)
-	is_number(input.request.time)
-	is_number(input.operation.step_up.max_age)
-	age := input.request.time - input.token.auth_time
-	age >= 0
-	age <= input.operation.step_up.max_age
-}
-
-# METADATA
-# title: One of the caller's roles has the operation's permission
-# custom: {reason: permission}
-authority_satisfied contains "permission" if {
-	is_string(input.operation.permission)
-	is_array(input.caller.roles)
-	some role in input.caller.roles
-	input.operation.permission in data.roles[role]
-}
-
-# ---- Consent ----
-
-default consent_required := set()
 
 # METADATA
 # title: What is required of a consent
@@ -247,144 +161,220 @@ default consent_required := set()
 consent_required := {
 	"consent", "consent_client", "consent_subject", "consent_status",
 	"consent_expiry", "consent_permission",
-} | {{"consent_object": named.name} | some named in objects} if input.operation.consent != []
-
-default consent_unmet := set()
+} | {{"consent_object": name} | some [name, _] in objects} if input.operation.consent != []
 
 # METADATA
-# title: What of it is not satisfied
-consent_unmet := consent_required - consent_satisfied if count(consent_required) > 0
+# title: That each object named is the caller's
+ownership_required := {{"not_owner": name} | some [name, _] in objects}
+
+# ---- What everything rests upon ----
+
+# METADATA
+# title: The operation is known
+# custom: {reason: operation}
+satisfied contains "operation" if {
+	id := input.operation.id
+	is_string(id)
+	id != ""
+}
+
+# METADATA
+# title: The objects named are known, each by type and id
+# custom: {reason: objects}
+satisfied contains "objects" if {
+	things := input.objects
+	is_array(things)
+	count(objects) == count(things)
+}
+
+# METADATA
+# title: The objects that the request names, each after its name, "type:id"
+objects := [[concat(":", [kind, id]), thing] |
+	some thing in input.objects
+	kind := thing.type
+	is_string(kind)
+	kind != ""
+	not contains(kind, ":")
+	id := thing.id
+	is_string(id)
+	id != ""
+]
+
+# ---- Step-up and permission ----
+
+# METADATA
+# title: The user authenticated strongly and recently enough
+# description: A step-up that asks for neither is a mistake, and is not satisfied.
+# custom: {reason: step_up}
+satisfied contains "step_up" if {
+	is_object(input.operation.step_up)
+	count(asked) > 0
+	count(asked - answered) == 0
+}
+
+# METADATA
+# title: What the step-up asks for
+asked contains "acr_values" if type_name(input.operation.step_up.acr_values)
+
+asked contains "max_age" if type_name(input.operation.step_up.max_age)
+
+# METADATA
+# title: The authentication is as strong as is asked
+answered contains "acr_values" if {
+	acr := input.token.acr
+	is_string(acr)
+	accepted := input.operation.step_up.acr_values
+	is_array(accepted)
+	acr in accepted
+}
+
+# METADATA
+# title: The authentication is as recent as is asked, and not in the future
+answered contains "max_age" if {
+	since := input.token.auth_time
+	is_number(since)
+	now := input.request.time
+	is_number(now)
+	oldest := input.operation.step_up.max_age
+	is_number(oldest)
+	age := now - since
+	age >= 0
+	age <= oldest
+}
+
+# METADATA
+# title: One of the caller's roles has the operation's permission
+# custom: {reason: permission}
+satisfied contains "permission" if {
+	permission := input.operation.permission
+	is_string(permission)
+	roles := input.caller.roles
+	is_array(roles)
+	some role in roles
+	permission in data.roles[role]
+}
+
+# ---- Consent ----
 
 # METADATA
 # title: There is a consent
 # custom: {reason: consent}
-consent_satisfied contains "consent" if {
-	is_string(input.consent.id)
-	input.consent.id != ""
+satisfied contains "consent" if {
+	id := input.consent.id
+	is_string(id)
+	id != ""
 }
 
 # METADATA
 # title: The consent is for this client
 # custom: {reason: consent_client}
-consent_satisfied contains "consent_client" if {
-	is_string(input.consent.client)
-	input.consent.client != ""
-	input.consent.client == input.caller.client
+satisfied contains "consent_client" if {
+	client := input.consent.client
+	is_string(client)
+	client != ""
+	client == input.caller.client
 }
 
 # METADATA
 # title: The consent is this customer's own
 # custom: {reason: consent_subject}
-consent_satisfied contains "consent_subject" if {
+satisfied contains "consent_subject" if {
 	input.caller.kind == "customer"
-	is_string(input.consent.subject)
-	input.consent.subject != ""
-	input.consent.subject == input.caller.subject
+	subject := input.consent.subject
+	is_string(subject)
+	subject != ""
+	subject == input.caller.subject
 }
 
 # METADATA
 # title: The customer has authorised the consent, and it still stands
 # description: As Open Banking UK writes it from version 4, and before.
 # custom: {reason: consent_status}
-consent_satisfied contains "consent_status" if input.consent.status in {"AUTH", "Authorised"}
+satisfied contains "consent_status" if input.consent.status in {"AUTH", "Authorised"}
 
 # METADATA
 # title: The consent has not run out
 # custom: {reason: consent_expiry}
-consent_satisfied contains "consent_expiry" if input.consent.open_ended == true
+satisfied contains "consent_expiry" if input.consent.open_ended == true
 
-consent_satisfied contains "consent_expiry" if {
-	is_number(input.consent.expires_at)
-	is_number(input.request.time)
-	input.consent.expires_at > input.request.time
+satisfied contains "consent_expiry" if {
+	expiry := input.consent.expires_at
+	is_number(expiry)
+	now := input.request.time
+	is_number(now)
+	expiry > now
 }
 
 # METADATA
 # title: The consent has one permission of every list that the operation asks for
 # custom: {reason: consent_permission}
-consent_satisfied contains "consent_permission" if {
-	is_array(input.operation.consent)
-	is_array(input.consent.permissions)
-	every alternatives in input.operation.consent {
+satisfied contains "consent_permission" if {
+	lists := input.operation.consent
+	is_array(lists)
+	held := input.consent.permissions
+	is_array(held)
+	every alternatives in lists {
 		is_array(alternatives)
 		some permission in alternatives
 		is_string(permission)
-		permission in input.consent.permissions
+		permission in held
 	}
 }
 
 # METADATA
 # title: The consent covers the object
 # custom: {reason: consent_object}
-consent_satisfied contains {"consent_object": named.name} if {
-	is_array(input.consent.objects)
-	some named in objects
-	{"type": named.facts.type, "id": named.facts.id} in input.consent.objects
+satisfied contains {"consent_object": name} if {
+	covered := input.consent.objects
+	is_array(covered)
+	some [name, thing] in objects
+	{"type": thing.type, "id": thing.id} in covered
 }
 
 # ---- Ownership ----
 
 # METADATA
-# title: That each object named is the caller's
-ownership_required := {{"not_owner": named.name} | some named in objects}
-
-default ownership_unmet := set()
-
-# METADATA
-# title: Which are not
-ownership_unmet := ownership_required - ownership_satisfied if count(ownership_required) > 0
-
-# METADATA
 # title: The object is the customer's
 # description: A client by itself and staff own nothing.
 # custom: {reason: not_owner}
-ownership_satisfied contains {"not_owner": named.name} if {
+satisfied contains {"not_owner": name} if {
 	input.caller.kind == "customer"
-	some named in objects
-	named.facts.owned == true
+	some [name, thing] in objects
+	thing.owned == true
 }
 
 # ---- Region ----
 
-default region_required := set()
-
-# METADATA
-# title: That service, caller and objects are where they may be
-region_required := {
-	"region",
-	"region_caller",
-} | {{"region_object": named.name} | some named in objects} if input.operation.regions != []
-
-default region_unmet := set()
-
-# METADATA
-# title: What of it is not satisfied
-region_unmet := region_required - region_satisfied if count(region_required) > 0
-
 # METADATA
 # title: The operation may be served from here
 # custom: {reason: region}
-region_satisfied contains "region" if {
-	is_string(input.region.service)
-	is_array(input.operation.regions)
-	input.region.service in input.operation.regions
+satisfied contains "region" if {
+	service := input.region.service
+	is_string(service)
+	regions := input.operation.regions
+	is_array(regions)
+	service in regions
 }
 
 # METADATA
 # title: The caller is from a region that is served from here
 # custom: {reason: region_caller}
-region_satisfied contains "region_caller" if {
-	is_string(input.region.caller)
-	input.region.caller in served
+satisfied contains "region_caller" if {
+	input.operation.regions != []
+	caller := input.region.caller
+	is_string(caller)
+	caller in served
 }
 
 # METADATA
 # title: The object is kept in a region that is served from here
 # custom: {reason: region_object}
-region_satisfied contains {"region_object": named.name} if {
-	some named in objects
-	is_string(named.facts.region)
-	named.facts.region in served
+satisfied contains {"region_object": name} if {
+	input.operation.regions != []
+	some [name, thing] in objects
+	region := thing.region
+	is_string(region)
+	region in served
 }
 
 # METADATA
