@@ -103,6 +103,7 @@ func (e *Engine) decide(ctx context.Context, input ast.Value, at time.Time, id a
 	cancel := topdown.NewCancel()
 	stop := context.AfterFunc(ctx, cancel.Cancel)
 	defer stop()
+	growStack(false)
 	results, err := e.query.Eval(ctx,
 		opa.EvalParsedInput(input),
 		opa.EvalTime(clock(at)),
