@@ -268,6 +268,8 @@ type Input struct {
 	// Withheld are the headers that the request had and the document has not: names in
 	// lower case, in order.
 	Withheld []string
+	// Prepared is what the policy engine made the document of, for itself alone.
+	Prepared any
 }
 
 // Facts are all that is known about a request, as far as the steps came. They are

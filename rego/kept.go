@@ -38,16 +38,32 @@ func (i *inputs) Input(facts *authz.Facts) (*authz.Input, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: input: %w", err)
 	}
-	value, withheld := withoutCredentials(value)
+	bare, withheld := withoutCredentials(value)
 	document := &jsonText{text: make([]byte, 0, 2048)}
-	err = document.value(value, maxDepth)
+	err = document.value(bare, maxDepth)
 	switch {
 	case errors.Is(err, errTooLarge) || len(document.text) > maxDocument:
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("policy: input: %w", err)
 	}
-	return &authz.Input{Document: document.text, Reaches: i.reaches, Withheld: withheld}, nil
+	return &authz.Input{Document: document.text, Reaches: i.reaches, Withheld: withheld, Prepared: ready{i.document, value}}, nil
+}
+
+// ready is a document that was made to be kept, and what it was made by.
+type ready struct {
+	by    *document
+	value ast.Value
+}
+
+// input is what is decided on: it is made once, where it is kept as well.
+func (e *Engine) input(facts *authz.Facts) (ast.Value, error) {
+	if facts.Input != nil {
+		if made, ok := facts.Input.Prepared.(ready); ok && made.by == e.document {
+			return made.value, nil
+		}
+	}
+	return e.document.of(facts)
 }
 
 // paths lists what the document holds, each key that is built for itself: a list that

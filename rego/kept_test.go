@@ -218,3 +218,22 @@ func TestInputsSideBySide(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestKeptInputIsDecidedOnByItsOwnPolicyOnly holds that a document which was made to be
+// kept serves the policy that it was made for, and no other, which may read more of it.
+func TestKeptInputIsDecidedOnByItsOwnPolicyOnly(t *testing.T) {
+	reads := own(t, "package site\ndefault decision := false\ndecision if input.caller.subject == \"nobody\"\n")
+	other := own(t, "package site\ndecision if input.caller.kind == \"customer\"\n")
+	facts := fullFacts()
+	var err error
+	if facts.Input, err = reads.Inputs(false).Input(facts); err != nil {
+		t.Fatal(err)
+	}
+	if verdict, err := other.Decide(t.Context(), facts); err != nil || !verdict.Allowed {
+		t.Errorf("another policy decides %v, %v; want an allow on facts that were not kept", verdict, err)
+	}
+	facts.Token.Caller.Subject = "nobody" // later than the document was made
+	if verdict, err := reads.Decide(t.Context(), facts); err != nil || verdict.Allowed {
+		t.Errorf("its own policy decides %v, %v; want a denial on what is kept", verdict, err)
+	}
+}

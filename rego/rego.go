@@ -90,7 +90,7 @@ func asTerm(term *ast.Term, _ *opa.EvalContext) (any, error) { return term, nil 
 // Decide evaluates the policy's decision on the facts. ctx ends the evaluation
 // early. An error's text holds a place in the policy, never a value.
 func (e *Engine) Decide(ctx context.Context, facts *authz.Facts) (authz.Verdict, error) {
-	input, err := e.document.of(facts)
+	input, err := e.input(facts)
 	if err != nil {
 		return authz.Verdict{}, fmt.Errorf("policy: input: %w", err)
 	}
