@@ -23,22 +23,29 @@ type Found struct {
 	// Input is nil where none was kept, or it cannot be read; NoInput says why then.
 	Input   *vault.Entry
 	NoInput error
+	// Damage is what could not be read of the records, or nil: another record of the
+	// decision may be among it.
+	Damage error
 }
 
 // ErrNotFound says that the log has no record of a decision.
 var ErrNotFound = errors.New("audit: there is no record of that decision: it may be of another process, or in a file that was moved away")
 
-var errNoInput = errors.New("no input was kept: the policy was not asked, or inputs are not kept")
+var (
+	errNoInput   = errors.New("no input was kept: the policy was not asked, or inputs are not kept")
+	errInputGone = errors.New("the input that was kept is not there: it is in a file that was moved away, or was lost")
+)
 
 // Lines are the records in a log's folder, oldest first, each a line of JSON without its
 // end. An error tells of a damaged file; what follows it is read all the same.
 func Lines(folder string) iter.Seq2[[]byte, error] { return segment.Lines(folder, decisions) }
 
 // Find looks a decision up in a log, also while another process writes to it. It writes
-// nothing. Its error wraps ErrNotFound, with what is damaged, where there is no record.
+// nothing. Its error is ErrNotFound where there is no record; what is damaged is told then
+// too.
 func Find(cfg Config, id authz.DecisionID) (Found, error) {
-	var found Found
 	lines, damage := linesOf(cfg.Folder, decisions, id)
+	found := Found{Damage: damage}
 	for _, line := range lines {
 		record := &decisionv1.Decision{}
 		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, record); err != nil {
@@ -49,9 +56,12 @@ func Find(cfg Config, id authz.DecisionID) (Found, error) {
 		}
 	}
 	if len(found.Records) == 0 {
-		return Found{}, errors.Join(ErrNotFound, damage)
+		return found, ErrNotFound
 	}
 	found.Input, found.NoInput = findInput(cfg, id)
+	if found.NoInput == errNoInput && found.Records[0].InputKeyId != "" {
+		found.NoInput = errInputGone
+	}
 	return found, nil
 }
 
@@ -67,7 +77,10 @@ func findInput(cfg Config, id authz.DecisionID) (*vault.Entry, error) {
 			return nil, err
 		}
 	}
-	return nil, errors.Join(errNoInput, damage)
+	if damage != nil {
+		return nil, fmt.Errorf("no input was found, and inputs are damaged: %w", damage)
+	}
+	return nil, errNoInput
 }
 
 // linesOf are the lines that name a decision, and what is damaged among all.

@@ -99,6 +99,52 @@ func TestFindSaysThatThereIsNone(t *testing.T) {
 	}
 }
 
+// TestFindSaysWhatIsMissingOrDamaged moves the files of inputs away, and changes what
+// stands behind the first record.
+func TestFindSaysWhatIsMissingOrDamaged(t *testing.T) {
+	cfg := testConfig(t)
+	log := mustOpen(t, cfg)
+	for n := range 2 {
+		if err := keep(log, withInput(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	change(t, filepath.Join(cfg.Folder, "inputs-00000001.jsonl"), `"sealed":"`, `"sealed":"A`)
+	if found, err := Find(cfg, withInput(1).Decision.ID); err != nil || found.Input != nil || !strings.Contains(found.NoInput.Error(), "inputs are damaged: inputs-00000001.jsonl") {
+		t.Errorf("Find with inputs damaged = %+v, %v; want the record, and that inputs are damaged", found, err)
+	}
+	if err := os.Remove(filepath.Join(cfg.Folder, "inputs-00000001.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := Find(cfg, withInput(1).Decision.ID); err != nil || found.NoInput != errInputGone || found.Damage != nil {
+		t.Errorf("Find with inputs moved away = %+v, %v; want the record, and %v", found, err, errInputGone)
+	}
+	change(t, filepath.Join(cfg.Folder, "decisions-00000001.jsonl"), withInput(1).Decision.ID.String(), withInput(3).Decision.ID.String())
+	for n, want := range []error{nil, ErrNotFound} {
+		if found, err := Find(cfg, withInput(n).Decision.ID); err != want || found.Damage == nil {
+			t.Errorf("Find(%d) behind which the log is damaged = %+v, %v; want %v, and the damage", n, found, err, want)
+		}
+	}
+}
+
+func change(t *testing.T, file, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(text), from, to, 1)
+	if changed == string(text) {
+		t.Fatalf("%s does not have %q", file, from)
+	}
+	if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestInputThatCannotBeKeptIsLostAndCounted holds that a decision that can be recorded
 // stands.
 func TestInputThatCannotBeKeptIsLostAndCounted(t *testing.T) {

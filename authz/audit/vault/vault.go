@@ -170,7 +170,7 @@ func write(path string, text []byte) error {
 // Errors of Open. Their texts say what an operator can do.
 var (
 	ErrOther   = errors.New("vault: the line keeps another decision's input")
-	ErrNoKey   = errors.New("vault: the key is not there: it is in another folder, or was destroyed")
+	ErrNoKey   = errors.New("vault: the key is not there: it cannot be read, is in another folder, or was destroyed")
 	ErrDamaged = errors.New("vault: does not open by its key: it was changed")
 )
 
