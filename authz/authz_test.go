@@ -101,11 +101,23 @@ func TestVerdictsThatCannotBeGiven(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := test.verdict.check()
+			err := test.verdict.Check()
 			if (err == nil) != test.ok || !test.ok && !errors.Is(err, PolicyError) {
-				t.Errorf("check() = %v, want ok %v", err, test.ok)
+				t.Errorf("Check() = %v, want ok %v", err, test.ok)
 			}
 		})
+	}
+}
+
+func TestOutcomeOfAVerdict(t *testing.T) {
+	for want, verdict := range map[Reason]Verdict{
+		PolicyDenied:   {Reason: "not_owner"},
+		StepUpRequired: {Reason: "not_owner", StepUp: &StepUp{}},
+		Granted:        {Allowed: true},
+	} {
+		if got := verdict.Outcome(); got != want {
+			t.Errorf("Outcome(%+v) = %v, want %v", verdict, got, want)
+		}
 	}
 }
 

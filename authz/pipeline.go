@@ -112,7 +112,7 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if v, err = s.Policy.Decide(ctx, f); err != nil {
 		return v, fmt.Errorf("%w: %w", PolicyError, err)
 	}
-	return v, v.check()
+	return v, v.Check()
 }
 
 // answer turns what decide found into a decision, and a panic into a denial.
@@ -136,13 +136,8 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 		return p.denial(f, err)
 	case verdict.Allowed && ctx.Err() != nil:
 		return p.denial(f, fmt.Errorf("%w: allowed too late", DeadlineExceeded))
-	case verdict.Allowed:
-		d = p.decision(f, Granted)
-	case verdict.StepUp != nil:
-		d = p.decision(f, StepUpRequired)
-	default:
-		d = p.decision(f, PolicyDenied)
 	}
+	d = p.decision(f, verdict.Outcome())
 	d.Allowed, d.Verdict, d.Detail = verdict.Allowed, verdict, verdict.Detail
 	return d
 }

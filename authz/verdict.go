@@ -6,10 +6,21 @@ import (
 	"strings"
 )
 
-// check refuses a verdict that could not be given to Envoy as it stands, before
+// Outcome is Countersign's own reason for a verdict.
+func (v *Verdict) Outcome() Reason {
+	switch {
+	case v.Allowed:
+		return Granted
+	case v.StepUp != nil:
+		return StepUpRequired
+	}
+	return PolicyDenied
+}
+
+// Check refuses a verdict that could not be given to Envoy as it stands, before
 // it is recorded, so that nothing can fail after "allowed" is on disk. Its error
 // wraps PolicyError and names the field and the header, never a value.
-func (v *Verdict) check() error {
+func (v *Verdict) Check() error {
 	if v.Reason != "" && !IsCode(v.Reason) {
 		return fmt.Errorf("verdict: %w: reason is not [a-z0-9_]{1,64}", PolicyError)
 	}
