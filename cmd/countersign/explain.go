@@ -28,47 +28,96 @@ const (
 	endTime = time.Second
 )
 
-const explainPurpose = `say how a request is decided, and what each step said of it
+const explainPurpose = `say how a request is decided, or was, and why
 
   countersign explain [flags] request.json
+  countersign explain [flags] --decision ID
 
 The request is a CheckRequest as Envoy sends it, as protojson writes it; - reads it from
-standard input. Nothing is written or recorded: it may run beside a serving Countersign.
-What it tells names people and objects in clear. Tokens and cookies are not shown.`
+standard input. Of a decision it tells the record, and what the policy as it is now says
+of the input that was kept. Nothing is written or recorded: it may run beside a serving
+Countersign. What it tells names people and objects in clear, but for what a record says.
+Tokens and cookies are not shown.`
 
-// explain decides a request that was kept, and tells what each step said.
+// wanted is what explain is asked for.
+type wanted struct {
+	file, output string
+	at           time.Time
+	// decision is nil where it is a request that is explained.
+	decision *authz.DecisionID
+	input    bool
+}
+
+// account is what explain tells: to programs as JSON, to people as it writes.
+type account interface{ write(to io.Writer) error }
+
+// explain decides a request that was kept, or again what was recorded, and tells why.
 func explain(ctx context.Context, args []string, w world) error {
-	var file, output string
-	var at time.Time
+	var want wanted
 	rest, err := operands("explain", explainPurpose, args, w, func(f *flag.FlagSet) {
-		f.StringVar(&file, "config", "countersign.yaml", "the configuration")
-		timeFlag(f, &at)
-		outputFlag(f, &output)
+		f.StringVar(&want.file, "config", "countersign.yaml", "the configuration")
+		timeFlag(f, &want.at)
+		decisionFlag(f, &want.decision)
+		f.BoolVar(&want.input, "input", false, "show the input that was kept of the decision: it names people in clear")
+		outputFlag(f, &want.output)
 	})
 	if err != nil {
 		return err
 	}
-	if len(rest) != 1 {
-		fmt.Fprintf(w.stderr, "countersign explain: takes one request file, after its flags, not %d; see countersign explain --help\n", len(rest))
+	if wrong := want.wrong(len(rest)); wrong != "" {
+		fmt.Fprintf(w.stderr, "countersign explain: %s; see countersign explain --help\n", wrong)
 		return errArguments
 	}
-	call, err := readCall(rest[0], w.stdin)
-	if err != nil {
-		return tell(err, output, w)
+	var told account
+	if want.decision != nil {
+		told, err = recall(ctx, want, w)
+	} else {
+		told, err = decide(ctx, want, rest[0], w)
 	}
-	loaded, err := load(file, w)
 	if err != nil {
-		return tell(err, output, w)
+		return tell(err, want.output, w)
 	}
-	defer loaded.Close()
-	told, err := explained(ctx, loaded, call, at, w)
-	if err != nil {
-		return tell(err, output, w)
-	}
-	if output == "json" {
+	if want.output == "json" {
 		return json.NewEncoder(w.stdout).Encode(told)
 	}
 	return told.write(w.stdout)
+}
+
+// wrong says which flags do not go together with each other or the operands, or "".
+func (want wanted) wrong(operands int) string {
+	switch {
+	case want.decision != nil && operands > 0:
+		return "takes no request file beside --decision"
+	case want.decision != nil && !want.at.IsZero():
+		return "takes no --at beside --decision: it is as of the decision's time"
+	case want.decision == nil && want.input:
+		return "takes --input only with --decision"
+	case want.decision == nil && operands != 1:
+		return fmt.Sprintf("takes one request file, after its flags, not %d", operands)
+	}
+	return ""
+}
+
+// decide decides a request as serve would.
+func decide(ctx context.Context, want wanted, request string, w world) (account, error) {
+	call, err := readCall(request, w.stdin)
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := load(want.file, w)
+	if err != nil {
+		return nil, err
+	}
+	defer loaded.Close()
+	return explained(ctx, loaded, call, want.at, w)
+}
+
+func decisionFlag(flags *flag.FlagSet, into **authz.DecisionID) {
+	flags.Func("decision", "explain the recorded decision of this `id` instead of a request", func(value string) error {
+		id, err := authz.ParseDecisionID(value)
+		*into = &id
+		return err
+	})
 }
 
 func timeFlag(flags *flag.FlagSet, into *time.Time) {

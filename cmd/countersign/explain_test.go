@@ -41,7 +41,7 @@ func TestExplainScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ask": ask, "steady": steady,
+			"exits": exits, "ask": ask, "steady": steady, "decided": decided, "abandon": abandon, "swap": swap,
 		},
 		UpdateScripts: *update,
 	})
@@ -107,7 +107,8 @@ func checkRequest(request *authz.Request) any {
 }
 
 // varying is what differs from run to run.
-var varying = regexp.MustCompile(`((?:revision|thumbprint|x5t#S256) +)\S+`)
+var varying = regexp.MustCompile(`((?:revision|thumbprint|x5t#S256|pseudonyms|pseudonym|input |took) +)[^\s,]+` +
+	`|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // steady writes the last command's output to the file told, without what varies.
 func steady(script *testscript.TestScript, _ bool, _ []string) {

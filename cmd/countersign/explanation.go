@@ -135,10 +135,13 @@ func writeStep(to io.Writer, step stepTold) {
 		fmt.Fprintf(to, "%s\t%s\n", name, outcome)
 	}
 	for _, f := range step.Facts {
-		fmt.Fprintf(to, "%s\t%s\t%s\t%s\n", name, outcome, visible(f.Name), f.list())
+		fmt.Fprintf(to, "%s\t%s\t", name, outcome)
+		f.write(to)
 		name, outcome = "", ""
 	}
 }
+
+func (f fact) write(to io.Writer) { fmt.Fprintf(to, "%s\t%s\n", visible(f.Name), f.list()) }
 
 // Limits on what is shown of one fact.
 const (

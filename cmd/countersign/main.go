@@ -42,6 +42,7 @@ const usage = `countersign decides, for Envoy, which requests to an API may pass
   countersign serve   --config countersign.yaml                 answer Envoy's ext_authz calls
   countersign check   --config countersign.yaml                 find every fault of a configuration
   countersign explain --config countersign.yaml request.json    say how a request is decided, and why
+  countersign explain --config countersign.yaml --decision ID   say how one was decided, and why
   countersign version                                           say which version this is
 
 Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit"
+	"github.com/countersign-io/countersign/authz/audit/vault"
+	"github.com/countersign-io/countersign/cmd/countersign/config"
+	"github.com/countersign-io/countersign/cmd/countersign/wire"
+	"github.com/countersign-io/countersign/rego"
+)
+
+// recall tells what was recorded of a decision, and decides again on what was kept. What
+// is wrong with the configuration now is told, and does not hide the record.
+func recall(ctx context.Context, want wanted, w world) (account, error) {
+	cfg, faults := config.Load(want.file, w.environ)
+	if cfg == nil || !cfg.Readable() {
+		return nil, faults
+	}
+	found, err := audit.Find(cfg.Audit, *want.decision)
+	if errors.Is(err, audit.ErrNotFound) {
+		return nil, wire.Merge(faults, notFound(cfg.Audit.Folder, *want.decision, found.Damage))
+	}
+	if err != nil {
+		return nil, err
+	}
+	now := wire.Recall(cfg, faults)
+	told := remember(found, now.Revision)
+	if n := len(now.Problems); n > 0 {
+		told.note("the configuration as it is now has faults, %d in all, and countersign check tells them: %v", n, now.Problems[0])
+	}
+	if found.Damage != nil {
+		told.note("not all records can be read, and another of this decision may be among them: %s", oneLine(found.Damage))
+	}
+	switch {
+	case found.Input == nil:
+		told.NotAsked = oneLine(found.NoInput)
+	case now.Policy == nil:
+		told.NotAsked = "the configuration does not say which one it is, or it is wrong"
+	default:
+		told.again(ctx, now.Policy, found.Input)
+	}
+	if want.input && found.Input != nil {
+		told.Input = found.Input.Input.Document
+	}
+	return told, nil
+}
+
+func notFound(folder string, id authz.DecisionID, damage error) error {
+	problems := authz.Problems{{File: folder, What: "has no record of " + id.String(),
+		Fix: "name the configuration of the Countersign that decided, and put back files that were moved away; refusals of a flood have no records of their own, nor has what was refused as overloaded"}}
+	if damage != nil {
+		problems = append(problems, authz.Problem{File: folder, What: "cannot be read whole: " + oneLine(damage)})
+	}
+	return problems
+}
+
+// oneLine is the text of errors that were joined.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// again decides on the input with the policy as it is now.
+func (r *recording) again(ctx context.Context, policy *rego.Engine, entry *vault.Entry) {
+	ctx, cancel := context.WithTimeout(ctx, explainTime)
+	defer cancel()
+	verdict, err := policy.Replay(ctx, entry.Input, entry.Time, entry.ID)
+	var lacking *rego.Undetermined
+	switch {
+	case errors.As(err, &lacking):
+		r.Now = &replayed{Outcome: undetermined, Needs: lacking.Needs}
+		return
+	case ctx.Err() != nil:
+		r.NotAsked = fmt.Sprintf("it did not decide within %s", explainTime)
+		return
+	}
+	if err == nil {
+		err = verdict.Check()
+	}
+	r.Now = decidedAgain(verdict, err)
+	r.Now.Same = r.same()
+}
+
+// decidedAgain is a verdict as a check takes it: one that cannot be used denies.
+func decidedAgain(verdict authz.Verdict, err error) *replayed {
+	if err != nil {
+		return &replayed{Outcome: denied, Reason: authz.PolicyError.String(), Detail: err.Error()}
+	}
+	told := &replayed{Outcome: denied, Reason: verdict.Outcome().String(), PolicyReason: verdict.Reason,
+		Refusals: verdict.Refusals, Waived: verdict.Waived, Detail: verdict.Detail}
+	if verdict.Allowed {
+		told.Outcome = allowed
+	}
+	return told
+}

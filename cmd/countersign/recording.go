@@ -1,0 +1,294 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf16"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit"
+	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
+)
+
+// recording is what explain tells of a recorded decision.
+type recording struct {
+	// Allowed, Status, Reason and PolicyReason are of the record that holds.
+	Allowed      bool      `json:"allowed"`
+	Status       uint32    `json:"status"`
+	Reason       string    `json:"reason"`
+	PolicyReason string    `json:"policy_reason,omitempty"`
+	Decision     string    `json:"decision"`
+	Time         time.Time `json:"time"`
+	Revision     string    `json:"revision"`
+	// RevisionNow is "" where the configuration is wrong now.
+	RevisionNow string `json:"revision_now,omitempty"`
+	// Abandoned is whether a later record took back what Record tells.
+	Abandoned bool    `json:"abandoned,omitempty"`
+	Record    []group `json:"record"`
+	// Now is what the policy as it is now says of what was decided on, or nil: NotAsked
+	// says why then.
+	Now      *replayed       `json:"now,omitempty"`
+	NotAsked string          `json:"not_asked,omitempty"`
+	Input    json.RawMessage `json:"input,omitempty"`
+	Notes    []string        `json:"notes,omitempty"`
+
+	// before is what was decided, whether or not it was taken back.
+	before *decisionv1.Decision
+}
+
+// group are the facts of a record about one thing.
+type group struct {
+	About string `json:"about"`
+	Facts []fact `json:"facts"`
+}
+
+// What a policy can say of an input.
+const (
+	allowed      = "allowed"
+	denied       = "denied"
+	undetermined = "undetermined"
+)
+
+// replayed is what a policy says of a kept input.
+type replayed struct {
+	Outcome      string   `json:"outcome"`
+	Reason       string   `json:"reason,omitempty"`
+	PolicyReason string   `json:"policy_reason,omitempty"`
+	Refusals     []string `json:"refusals,omitempty"`
+	Waived       []string `json:"waived,omitempty"`
+	Detail       string   `json:"detail,omitempty"`
+	// Needs are the facts that were not kept, where it is undetermined.
+	Needs []string `json:"needs,omitempty"`
+	// Same is whether it is the verdict of then; nil where that is not known.
+	Same *bool `json:"same,omitempty"`
+}
+
+func remember(found audit.Found, revision string) *recording {
+	before, holds := found.Records[0], found.Records[len(found.Records)-1]
+	told := &recording{
+		Allowed: holds.GetAllowed(), Status: holds.Status, Reason: holds.Reason, PolicyReason: holds.PolicyReason,
+		Decision: before.Id, Time: before.Time.AsTime(), Revision: before.Revision, RevisionNow: revision,
+		Abandoned: holds.Abandoned, Record: groupsOf(before), before: before,
+	}
+	if holds.Abandoned {
+		told.note("a later record takes back what was decided: it was on disk only after its time was over, and the caller was answered %d %s", holds.Status, holds.Reason)
+	}
+	return told
+}
+
+func (r *recording) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// same holds what the policy says now against the record; nil where then something else
+// than the policy had the last word.
+func (r *recording) same() *bool {
+	switch r.before.Reason {
+	case authz.Granted.String(), authz.PolicyDenied.String(), authz.StepUpRequired.String(), authz.PolicyError.String():
+		same := r.Now.Reason == r.before.Reason && r.Now.PolicyReason == r.before.PolicyReason
+		return &same
+	}
+	return nil
+}
+
+// groupsOf are a record's facts in the order of the steps. People stand in it as
+// pseudonyms, and so they do here.
+func groupsOf(d *decisionv1.Decision) []group {
+	certificate, consent, region := group{About: "certificate"}, group{About: "consent"}, group{About: "region"}
+	certificate.say("thumbprint", d.CertificateThumbprint)
+	consent.say("id", pseudonym(d.Consent.GetIdPseudonym()))
+	consent.say("status", d.Consent.GetStatus())
+	region.say("service", d.Region.GetService())
+	region.say("caller", d.Region.GetCaller())
+	all := []group{operationOf(d), certificate, callerOf(d), objectsOf(d), consent, region, decisionOf(d), keysOf(d)}
+	return slices.DeleteFunc(all, func(g group) bool { return len(g.Facts) == 0 })
+}
+
+// say adds a fact, unless it has no value.
+func (g *group) say(name string, values ...string) {
+	values = slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
+	if len(values) > 0 {
+		g.Facts = append(g.Facts, fact{name, values})
+	}
+}
+
+func pseudonym(value string) string {
+	if value == "" {
+		return ""
+	}
+	return "pseudonym " + value
+}
+
+func operationOf(d *decisionv1.Decision) group {
+	g := group{About: "operation"}
+	g.say("api", d.Api)
+	g.say("id", d.Operation)
+	if d.Path != "" {
+		g.say("template", d.Method+" "+d.Path)
+	} else {
+		g.say("method", d.Method)
+	}
+	return g
+}
+
+func callerOf(d *decisionv1.Decision) group {
+	g, c := group{About: "caller"}, d.Caller
+	g.say("issuer", c.GetIssuer())
+	g.say("kind", c.GetKind())
+	g.say("subject", pseudonym(c.GetSubjectPseudonym()))
+	g.say("actor", pseudonym(c.GetActorPseudonym()))
+	g.say("client", c.GetClient())
+	g.say("tenant", c.GetTenant())
+	g.say("roles", c.GetRoles()...)
+	g.say("scopes", c.GetScopes()...)
+	g.say("consent", pseudonym(c.GetConsentPseudonym()))
+	g.say("binding", d.Binding...)
+	return g
+}
+
+func objectsOf(d *decisionv1.Decision) group {
+	g := group{About: "objects"}
+	for _, o := range d.Objects {
+		owned, kept := "", ""
+		switch {
+		case o.Owned == nil:
+		case *o.Owned:
+			owned = "the caller's"
+		default:
+			owned = "not the caller's"
+		}
+		if o.Region != "" {
+			kept = "kept in " + o.Region
+		}
+		g.say(o.Type, pseudonym(o.IdPseudonym), "in "+o.Where, owned, o.Relation, kept)
+	}
+	return g
+}
+
+func decisionOf(d *decisionv1.Decision) group {
+	g := group{About: "decision"}
+	g.say("reason", d.Reason)
+	g.say("policy's reason", d.PolicyReason)
+	g.say("refusals", d.Refusals...)
+	g.say("waived", d.Waived...)
+	g.say("detail", d.Detail)
+	g.say("took", (time.Duration(d.ElapsedUs) * time.Microsecond).String())
+	g.say("trace", d.TraceId)
+	return g
+}
+
+// keysOf names the keys by which whoever holds them can tell people.
+func keysOf(d *decisionv1.Decision) group {
+	g := group{About: "keys"}
+	g.say("pseudonyms", d.PseudonymKeyId)
+	g.say("input", d.InputKeyId)
+	return g
+}
+
+// verdict is the first and the last line.
+func (r *recording) verdict() string {
+	if r.Allowed {
+		return "ALLOWED"
+	}
+	code := r.Reason
+	if r.PolicyReason != "" {
+		code = r.PolicyReason
+	}
+	return fmt.Sprintf("DENIED  %d %s", r.Status, visible(code))
+}
+
+// write tells it to a person.
+func (r *recording) write(to io.Writer) error {
+	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "%s\n\n", r.verdict())
+	writeFacts(table, "", []fact{{"decision", []string{r.Decision}}, {"time", []string{r.Time.Format(time.RFC3339Nano)}}, {"revision", []string{r.Revision, r.revisionNow()}}})
+	for _, note := range r.Notes {
+		fmt.Fprintf(table, "\n%s\n", note)
+	}
+	fmt.Fprintln(table)
+	for _, g := range r.Record {
+		about := g.About
+		for _, f := range g.Facts {
+			fmt.Fprintf(table, "%s\t", about)
+			f.write(table)
+			about = ""
+		}
+	}
+	r.writeNow(table)
+	if r.Input != nil {
+		fmt.Fprintf(table, "\nthe input that was kept, which names people in clear\n%s\n", indented(r.Input))
+	}
+	fmt.Fprintf(table, "\n%s\n", r.verdict())
+	return table.Flush()
+}
+
+func (r *recording) revisionNow() string {
+	switch r.RevisionNow {
+	case r.Revision:
+		return "as now"
+	case "":
+		return "now none: the configuration is wrong"
+	}
+	return "now " + r.RevisionNow
+}
+
+func (r *recording) writeNow(to io.Writer) {
+	if r.Now == nil {
+		fmt.Fprintf(to, "\nthe policy as it is now is not asked: %s\n", r.NotAsked)
+		return
+	}
+	fmt.Fprintf(to, "\nthe policy as it is now, on what was decided on then\n")
+	var g group
+	g.say("decision", r.Now.Outcome)
+	g.say("needs", r.Now.Needs...)
+	g.say("reason", r.Now.Reason)
+	g.say("policy's reason", r.Now.PolicyReason)
+	g.say("refusals", r.Now.Refusals...)
+	g.say("waived", r.Now.Waived...)
+	g.say("detail", r.Now.Detail)
+	g.say("compared", r.Now.compared())
+	for _, f := range g.Facts {
+		fmt.Fprint(to, "  ")
+		f.write(to)
+	}
+}
+
+func (n *replayed) compared() string {
+	switch {
+	case n.Outcome == undetermined:
+		return "what it needs was not kept"
+	case n.Same == nil:
+		return "then it was not the policy that had the last word"
+	case *n.Same:
+		return "the same as then"
+	}
+	return "not the same as then"
+}
+
+// indented is JSON as it may stand on a terminal: what could move the cursor or hide
+// itself is escaped.
+func indented(document []byte) string {
+	var laid bytes.Buffer
+	if err := json.Indent(&laid, document, "", "  "); err != nil {
+		return visible(string(document))
+	}
+	var shown strings.Builder
+	for _, r := range laid.String() {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			shown.WriteRune(r)
+		default:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				fmt.Fprintf(&shown, `\u%04x`, unit)
+			}
+		}
+	}
+	return shown.String()
+}
