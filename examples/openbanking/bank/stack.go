@@ -53,6 +53,8 @@ type Options struct {
 type Stack struct {
 	Bank     *Bank
 	Upstream *Upstream
+	// Program is the countersign that runs, absolute.
+	Program string
 	// Collector receives the spans, or Jaeger does; the other is nil.
 	Collector *collector.Collector
 	Jaeger    *jaeger.Query
@@ -146,8 +148,8 @@ func (s *Stack) serve(handler http.Handler) (int, error) {
 }
 
 func (s *Stack) startCountersign(ctx context.Context, options Options) error {
-	program, err := program(options.Countersign)
-	if err != nil {
+	var err error
+	if s.Program, err = program(options.Countersign); err != nil {
 		return err
 	}
 	if s.settings.AuthzPort, err = freePort(); err != nil {
@@ -167,7 +169,7 @@ func (s *Stack) startCountersign(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	s.countersign, err = start(s.Bank.Dir, "countersign", program, s.telemetry(options), "serve", "--config", path)
+	s.countersign, err = start(s.Bank.Dir, "countersign", s.Program, s.telemetry(options), "serve", "--config", path)
 	if err != nil {
 		return err
 	}

@@ -49,10 +49,11 @@ Sam of support reads Bob's account, for which he has an open case, and Ann's:
   curl -i -K plain.curl -H @sam.header https://%[2]s/backoffice/accounts/31820
   curl -i -K plain.curl -H @sam.header https://%[2]s/backoffice/accounts/22289
 
-What was recorded, and counted:
+What was recorded and why, of the last decision, and what was counted:
   grep '"id"' records/decisions-*.jsonl | tail -n 1
+  %[4]s explain --decision $(grep -ho '"id":"[^"]*' records/decisions-*.jsonl | tail -n 1 | cut -c 7-)
   curl %[3]s/metrics
 
-`, stack.Bank.Dir, stack.Address(bank.MTLS), stack.Admin)
+`, stack.Bank.Dir, stack.Address(bank.MTLS), stack.Admin, stack.Program)
 	return nil
 }
