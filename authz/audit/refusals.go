@@ -138,6 +138,7 @@ func (l *Log) putBack(taken refusals) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused.since = taken.since
+	l.state.Counted += uint64(len(taken.lines))
 	for _, one := range taken.lines {
 		l.refused.count(one.reason, 1)
 	}

@@ -138,6 +138,9 @@ func TestRefusalsThatCannotBeWrittenAreCounted(t *testing.T) {
 		if diff := cmp.Diff(want, parseLines(t, disk.content)); diff != "" {
 			t.Errorf("the log when there is room again (-want +got):\n%s", diff)
 		}
+		if counted := log.State().Counted; counted != 30 {
+			t.Errorf("State tells of %d counted, want 30", counted)
+		}
 	})
 }
 
