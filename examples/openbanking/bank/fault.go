@@ -3,12 +3,30 @@ package bank
 import (
 	"context"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"syscall"
 )
 
 // KillCountersign ends Countersign as a crash would: it has no time to do anything.
 func (s *Stack) KillCountersign() error { return s.countersign.kill() }
+
+// RestartCountersign starts Countersign again after KillCountersign, with the files and
+// on the ports that it had, and waits until it is ready, or until ctx ends.
+func (s *Stack) RestartCountersign(ctx context.Context) error {
+	again, err := s.launch()
+	if err != nil {
+		return err
+	}
+	s.countersign = again
+	return again.await(ctx, func() error { return answersOK(ctx, s.Admin+"/readyz") })
+}
+
+// CountersignLog is what Countersign has written since it was last started.
+func (s *Stack) CountersignLog() (string, error) {
+	text, err := os.ReadFile(s.countersign.log)
+	return string(text), err
+}
 
 // PauseCountersign stops Countersign where it stands: it keeps its connections and
 // answers nothing until ResumeCountersign.

@@ -65,6 +65,8 @@ type Stack struct {
 
 	issuer      *outage
 	countersign *process
+	// launch starts a Countersign; each has the files and ports of the one before.
+	launch func() (*process, error)
 
 	listeners map[string]string
 	envoy     string // base URL of Envoy's admin port
@@ -169,11 +171,13 @@ func (s *Stack) startCountersign(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	s.countersign, err = start(s.Bank.Dir, "countersign", s.Program, s.telemetry(options), "serve", "--config", path)
-	if err != nil {
+	s.launch = func() (*process, error) {
+		return start(s.Bank.Dir, "countersign", s.Program, s.telemetry(options), "serve", "--config", path)
+	}
+	if s.countersign, err = s.launch(); err != nil {
 		return err
 	}
-	s.stops = append(s.stops, s.countersign.stop)
+	s.stops = append(s.stops, func() error { return s.countersign.stop() })
 	s.Authz = fmt.Sprintf("127.0.0.1:%d", s.settings.AuthzPort)
 	s.Admin = fmt.Sprintf("http://127.0.0.1:%d", s.settings.AdminPort)
 	up := s.Admin + "/readyz"
