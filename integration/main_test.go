@@ -58,7 +58,7 @@ var find = sync.OnceValues(func() (programs, error) {
 })
 
 // startBank starts the bank with everything, and ends it with the test. Its run folder
-// is a new one where the options name none.
+// is a new one, and Countersign the one built, where the options name none.
 func startBank(t *testing.T, options bank.Options) *bank.Stack {
 	t.Helper()
 	found, err := find()
@@ -66,7 +66,7 @@ func startBank(t *testing.T, options bank.Options) *bank.Stack {
 		t.Fatal(err)
 	}
 	options.Dir = cmp.Or(options.Dir, t.TempDir())
-	options.Countersign, options.Envoy = found.countersign, found.envoy
+	options.Countersign, options.Envoy = cmp.Or(options.Countersign, found.countersign), found.envoy
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	stack, err := bank.Start(ctx, options)
