@@ -345,3 +345,20 @@ func TestWhatIsTooLateIsNotWritten(t *testing.T) {
 		t.Errorf("the log holds %q; want nothing", lines)
 	}
 }
+
+// TestFaultOutlastsWhatJustFits holds that health does not come and go with each short
+// record that still finds room on a full disk.
+func TestFaultOutlastsWhatJustFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := len(lineOf(t, allow())) + 1
+		disk := &fakeFiles{room: line + probe - 1}
+		log := started(t, disk)
+		log.tell(errDisk, nil)
+		if err := keep(log, allow()); err != nil {
+			t.Fatal(err)
+		}
+		if state := log.State(); state.Fault == nil || state.Written != 1 {
+			t.Errorf("State after one record that fits = %+v, want the fault still", state)
+		}
+	})
+}

@@ -37,21 +37,24 @@ func (l *Log) look() {
 	l.state.Free, l.state.Low = free, known && free < uint64(l.reserve)
 	faulty := l.state.Fault != nil && l.shut == nil
 	l.mu.Unlock()
-	if faulty {
-		l.tell(l.records.Probe(), nil)
+	if !faulty {
+		return
 	}
+	err := l.records.Probe()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state.Fault = err
 }
 
 // tell notes how the writing of lines went, and ends the log where nothing can follow it.
 func (l *Log) tell(err error, lines []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil {
+	switch {
+	case err == nil: // A fault stays until there is room for more than one short record.
 		l.state.Written += uint64(bytes.Count(lines, []byte("\n")))
-	}
-	if l.shut == nil {
-		l.state.Fault = err
-		l.shut = l.records.Failed()
+	case l.shut == nil:
+		l.state.Fault, l.shut = err, l.records.Failed()
 	}
 }
 
