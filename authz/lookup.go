@@ -60,18 +60,26 @@ func guard[T any](to chan<- outcome[T], lookup func() (T, error)) {
 }
 
 func await[T any](ctx context.Context, from <-chan outcome[T]) (T, error) {
+	result, there := awaited(ctx, from)
+	if !there {
+		return result.value, ctx.Err()
+	}
+	return result.value, result.err
+}
+
+// awaited is the outcome, unless ctx ends before it is there.
+func awaited[T any](ctx context.Context, from <-chan outcome[T]) (result outcome[T], there bool) {
 	select {
-	case result := <-from:
-		return result.value, result.err
+	case result = <-from:
+		return result, true
 	case <-ctx.Done():
 	}
 	// Of two that are ready select takes either: what is there counts.
 	select {
-	case result := <-from:
-		return result.value, result.err
+	case result = <-from:
+		return result, true
 	default:
-		var none T
-		return none, ctx.Err()
+		return result, false
 	}
 }
 

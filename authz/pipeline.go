@@ -172,18 +172,30 @@ func (p *Pipeline) hide(d *Decision) {
 
 // record offers the decision to the recorder, once. Whether the record or the end of
 // its time came first is the recorder's to say, so that what it keeps and what is
-// answered agree; one that does not heed its time is left behind a little later.
+// answered agree; one that does not heed its time is left behind a little later, and
+// told so if it kept the record all the same.
 func (p *Pipeline) record(ctx context.Context, decision *Decision, facts *Facts) error {
 	heeded, cancel := extended(ctx, recordGrace)
 	defer cancel()
 	waiting, stop := extended(heeded, recordSlack)
 	defer stop()
 	recorded := make(chan outcome[struct{}], 1)
-	go guard(recorded, func() (struct{}, error) {
-		return struct{}{}, p.Recorder.Record(heeded, Record{Decision: decision, Facts: facts})
-	})
-	_, err := await(waiting, recorded)
-	return err
+	record := Record{Decision: decision, Facts: facts}
+	go guard(recorded, func() (struct{}, error) { return struct{}{}, p.Recorder.Record(heeded, record) })
+	if result, there := awaited(waiting, recorded); there {
+		return result.err
+	}
+	go p.takeBack(record, recorded)
+	return waiting.Err()
+}
+
+// takeBack waits for what was left behind: if the record was kept, it says what nobody
+// was answered.
+func (p *Pipeline) takeBack(record Record, recorded <-chan outcome[struct{}]) {
+	if late := <-recorded; late.err != nil {
+		return
+	}
+	guard(make(chan outcome[struct{}], 1), func() (struct{}, error) { p.Recorder.Abandon(record); return struct{}{}, nil })
 }
 
 func (p *Pipeline) now() time.Time {

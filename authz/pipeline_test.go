@@ -36,8 +36,9 @@ type fakes struct {
 
 	asked []string
 
-	mu      sync.Mutex
-	records []Record
+	mu        sync.Mutex
+	records   []Record
+	abandoned []DecisionID
 }
 
 // offers are the records that were offered so far.
@@ -73,6 +74,12 @@ func (f *fakes) Record(ctx context.Context, r Record) error {
 	f.records = append(f.records, r)
 	f.mu.Unlock()
 	return f.record(ctx)
+}
+
+func (f *fakes) Abandon(r Record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.abandoned = append(f.abandoned, r.Decision.ID)
 }
 
 var (
@@ -318,6 +325,40 @@ func TestFailClosed(t *testing.T) {
 			}
 			if offers := f.offers(); len(offers) != 1 {
 				t.Errorf("%d offers to the recorder, want 1", len(offers))
+			}
+		})
+	}
+}
+
+// TestWhatIsRecordedTooLateIsTakenBack holds that a record which was kept, but told of
+// after the caller had been refused, is followed by one that says so, and no other is.
+func TestWhatIsRecordedTooLateIsTakenBack(t *testing.T) {
+	const deadline = 5 * time.Millisecond
+	for _, test := range []struct {
+		name      string
+		takes     time.Duration
+		fails     error
+		abandoned bool
+	}{
+		{name: "in time", takes: time.Millisecond},
+		{name: "in the grace that it is given", takes: deadline + recordGrace},
+		{name: "kept too late", takes: time.Second, abandoned: true},
+		{name: "not kept, and too late", takes: time.Second, fails: errBroken},
+	} {
+		bubble(t, test.name, func(t *testing.T) {
+			f := allowing()
+			f.record = func(context.Context) error { time.Sleep(test.takes); return test.fails }
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
+			defer cancel()
+			got := f.pipeline().Check(ctx, getAccount())
+			time.Sleep(test.takes)
+			synctest.Wait()
+			want := []DecisionID(nil)
+			if test.abandoned {
+				want = []DecisionID{got.ID}
+			}
+			if diff := gocmp.Diff(want, f.abandoned); diff != "" || got.Allowed == (test.abandoned || test.fails != nil) {
+				t.Errorf("Check() = allowed %v, and taken back (-want +got):\n%s", got.Allowed, diff)
 			}
 		})
 	}

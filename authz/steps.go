@@ -88,4 +88,8 @@ type Recorder interface {
 	// the request is refused. What has not been begun when ctx ends is not to be
 	// recorded any more; what had been, and is kept, is to be marked as abandoned.
 	Record(ctx context.Context, record Record) error
+
+	// Abandon takes back a record that was kept, since what it says was not answered:
+	// Record returned too late to be heeded. It does not wait.
+	Abandon(record Record)
 }

@@ -63,6 +63,8 @@ func (f *fakeLog) Record(_ context.Context, record authz.Record) error {
 	return nil
 }
 
+func (f *fakeLog) Abandon(authz.Record) {}
+
 // verbatim is a listener as the bank's first, but that it leaves paths as they are.
 const verbatim = "verbatim"
 

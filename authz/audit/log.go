@@ -149,6 +149,20 @@ func (l *Log) keep(ctx context.Context, record authz.Record) error {
 	}
 }
 
+// Abandon appends the record that takes back another, which was kept and not answered. A
+// log that cannot be written to keeps it until it can.
+func (l *Log) Abandon(record authz.Record) {
+	line, err := canonical(abandoned(describe(record, l.key)))
+	if err != nil {
+		return // as the record itself would have
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state.Abandoned++
+	l.waiting = append(l.waiting, &entry{line: append(line, '\n')})
+	l.nudge()
+}
+
 // entry is the record's lines.
 func (l *Log) entry(record authz.Record) (*entry, error) {
 	e := &entry{record: describe(record, l.key)}

@@ -59,13 +59,20 @@ func (l *Log) commit(owed []byte) []byte {
 	err := l.records.Append(lines, !l.buffered)
 	l.tell(err, lines)
 	late := l.settle(taken, err)
-	switch {
-	case err != nil && l.buffered:
-		return lines
-	case err != nil:
-		return owed
+	if err != nil {
+		return append(owed, unwaited(taken)...)
 	}
 	return l.abandon(late)
+}
+
+// unwaited is what must be tried again: the lines of records that nobody waits for.
+func unwaited(batch []*entry) (lines []byte) {
+	for _, e := range batch {
+		if e.done == nil {
+			lines = append(lines, e.line...)
+		}
+	}
+	return lines
 }
 
 // take takes the records that wait, but for those whose callers have been refused, until

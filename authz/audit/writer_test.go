@@ -450,3 +450,25 @@ func TestWhatIsTooMuchForOneCommitIsCommittedInSeveral(t *testing.T) {
 		}
 	})
 }
+
+func TestAbandonedByThePipelineIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &fakeFiles{room: 1 << 20}
+		log := started(t, disk)
+		if err := keep(log, allowOf(7)); err != nil {
+			t.Fatal(err)
+		}
+		disk.makeRoom(0)
+		log.Abandon(allowOf(7))
+		synctest.Wait()
+		disk.makeRoom(1 << 20)
+		time.Sleep(2 * pause)
+		synctest.Wait()
+		if diff := cmp.Diff(lineOf(t, allowOf(7))+"\n"+abandonedLine, string(disk.content)); diff != "" {
+			t.Errorf("content (-want +got):\n%s", diff)
+		}
+		if state := log.State(); state.Abandoned != 1 || state.Written != 2 {
+			t.Errorf("State = %+v, want two records, one of them abandoned", state)
+		}
+	})
+}

@@ -142,6 +142,9 @@ func (c *Checker) Record(_ context.Context, record authz.Record) error {
 	}
 }
 
+// Abandon implements authz.Recorder: nothing was written.
+func (c *Checker) Abandon(authz.Record) {}
+
 // Explain tells of the check that was made; it may be asked once. Of a check whose time
 // ran out the end may be seen a moment after its answer: ctx bounds the wait for it.
 func (c *Checker) Explain(ctx context.Context) (*Explanation, error) {

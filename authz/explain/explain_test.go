@@ -129,6 +129,7 @@ type fakeRecords struct{}
 
 func (fakeRecords) Subject(authz.Caller) string                { return "" }
 func (fakeRecords) Record(context.Context, authz.Record) error { return nil }
+func (fakeRecords) Abandon(authz.Record)                       {}
 
 // outcomesOf are the outcomes in the order of steps, a letter each.
 func outcomesOf(e *Explanation) string {
