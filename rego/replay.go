@@ -13,7 +13,10 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-var errNoDocument = errors.New("the kept document is no input")
+// ErrDocument says that a kept document is not one that was kept: nothing was decided.
+var ErrDocument = errors.New("the kept document cannot be read")
+
+var errNoDocument = errors.New("it is no object")
 
 // Undetermined is a decision that a kept input does not tell.
 type Undetermined struct {
@@ -35,7 +38,7 @@ func (e *Engine) Replay(ctx context.Context, input authz.Input, at time.Time, id
 	}
 	document, err := parsedDocument(input.Document)
 	if err != nil {
-		return authz.Verdict{}, fmt.Errorf("policy: input: %w", err)
+		return authz.Verdict{}, fmt.Errorf("policy: input: %w: %w", ErrDocument, err)
 	}
 	return e.decide(ctx, document, at, id)
 }

@@ -72,6 +72,9 @@ func (r *recording) again(ctx context.Context, policy *rego.Engine, entry *vault
 	case errors.As(err, &lacking):
 		r.Now = &replayed{Outcome: undetermined, Needs: lacking.Needs}
 		return
+	case errors.Is(err, rego.ErrDocument):
+		r.NotAsked = oneLine(err)
+		return
 	case ctx.Err() != nil:
 		r.NotAsked = fmt.Sprintf("it did not decide within %s", explainTime)
 		return

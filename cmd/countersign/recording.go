@@ -92,10 +92,18 @@ func (r *recording) note(format string, args ...any) {
 func (r *recording) same() *bool {
 	switch r.before.Reason {
 	case authz.Granted.String(), authz.PolicyDenied.String(), authz.StepUpRequired.String(), authz.PolicyError.String():
-		same := r.Now.Reason == r.before.Reason && r.Now.PolicyReason == r.before.PolicyReason
+		same := r.Now.Reason == r.before.Reason && r.Now.PolicyReason == r.before.PolicyReason &&
+			sameSet(r.Now.Refusals, r.before.Refusals) && sameSet(r.Now.Waived, r.before.Waived)
 		return &same
 	}
 	return nil
+}
+
+// sameSet reports the same names, in whatever order. A record's have identifiers masked,
+// which those of a verdict never hold.
+func sameSet(a, b []string) bool {
+	sorted := func(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
+	return slices.Equal(sorted(a), sorted(b))
 }
 
 // groupsOf are a record's facts in the order of the steps. People stand in it as
