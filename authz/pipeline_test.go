@@ -164,6 +164,10 @@ func TestInputIsKeptWhereThePolicyIsAsked(t *testing.T) {
 		}, false},
 		{"an input too large", func(f *fakes, _ *Snapshot) { f.input = func() (*Input, error) { return nil, nil } }, false},
 		{"nothing is kept", func(_ *fakes, s *Snapshot) { s.Inputs = nil }, false},
+		{"nobody has authenticated", func(f *fakes, _ *Snapshot) {
+			f.match = func() (Match, error) { return Match{API: "bank", Operation: &Operation{ID: "ReadProducts"}}, nil }
+			f.token = func(context.Context) (*Token, error) { return nil, NoCredentials }
+		}, false},
 	}
 	for _, test := range tests {
 		f := allowing()

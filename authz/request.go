@@ -84,6 +84,16 @@ func (h Headers) Value(name string) (string, bool) {
 	return value, count == 1
 }
 
+// IsCredential reports a header, its name in lower case, whose value proves who sends
+// a request: whoever reads it could send another. It is nowhere kept or shown.
+func IsCredential(name string) bool {
+	switch name {
+	case "authorization", "proxy-authorization", "dpop", "cookie":
+		return true
+	}
+	return false
+}
+
 // MediaType is the request's content type without parameters, in lower case.
 func (r *Request) MediaType() string {
 	value, _ := r.Headers.Value("content-type")

@@ -18,9 +18,10 @@ type Snapshot struct {
 	Inputs Inputs
 }
 
-// input is what the policy is given of the facts, or nil where it is not kept.
+// input is what the policy is given of the facts, or nil where it is not kept: nothing
+// is of who has not authenticated, since anybody could fill a disk with it.
 func (s *Snapshot) input(facts *Facts) (*Input, error) {
-	if s.Inputs == nil {
+	if s.Inputs == nil || facts.Token == nil {
 		return nil, nil
 	}
 	input, err := s.Inputs.Input(facts)

@@ -57,6 +57,27 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
+// mostAllocations is a little more than an allowed check makes in process by a program with
+// the race detector, with its record
+// and its input: what makes a check slower nearly always allocates, on any machine alike.
+const mostAllocations = 1500
+
+func TestACheckAllocatesNoMoreThanItDid(t *testing.T) {
+	system, request := openLarge(t)
+	allocations := testing.AllocsPerRun(warmUp, func() {
+		if err := checkOnce(t.Context(), system.Pipeline, request); err != nil {
+			t.Error(err)
+		}
+	})
+	if allocations > mostAllocations {
+		t.Errorf("a check makes %.0f allocations, at most %d before: find out why, and what it costs (docs/performance.md)", allocations, mostAllocations)
+	}
+	if allocations < mostAllocations/2 {
+		t.Errorf("a check makes %.0f allocations: lower the bound of %d", allocations, mostAllocations)
+	}
+	t.Logf("%.0f allocations", allocations)
+}
+
 // warmUp is how many checks are made before any is measured.
 const warmUp = 200
 
@@ -109,7 +130,7 @@ func checkOnce(ctx context.Context, checker authz.Checker, request *authz.Reques
 // openLarge wires the bank with a large contract and the standard policy alone, and
 // makes the request that is measured: one for an account of the customer's, by a
 // token that is bound to the client's certificate.
-func openLarge(b *testing.B) (*wire.System, *authz.Request) {
+func openLarge(b testing.TB) (*wire.System, *authz.Request) {
 	b.Helper()
 	made := openBank(b)
 	data := `{"roles": {"customer": ["read_parts"]}, "regions": {"GB": ["GB"]}}`

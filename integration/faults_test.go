@@ -24,10 +24,6 @@ import (
 // longest bounds what must come to be in the end.
 const longest = 20 * time.Second
 
-// atOnce bounds an answer that waits for nobody, or for ext_authz's timeout of half
-// a second at most. The rest is for a busy machine.
-const atOnce = 3 * time.Second
-
 // answer is what a story's caller got.
 type answer struct {
 	status     int
@@ -35,7 +31,6 @@ type answer struct {
 	code       string // of Countersign's problem document; "" where there is none
 	id         string // of the decision, as the caller or the upstream was told
 	received   bank.Received
-	took       time.Duration
 }
 
 // ask sends a story's request once.
@@ -44,10 +39,7 @@ func ask(ctx context.Context, stack *bank.Stack, story bank.Story) (answer, erro
 	if err != nil {
 		return answer{}, err
 	}
-	began := time.Now()
-	got, err := send(client, request)
-	got.took = time.Since(began)
-	return got, err
+	return send(client, request)
 }
 
 func send(client *http.Client, request *http.Request) (answer, error) {
@@ -143,8 +135,8 @@ func TestNothingPassesWithoutCountersign(t *testing.T) {
 	}
 	granted := grantedStories(t)
 	for i, got := range askTogether(t, stack, granted) {
-		if got.status != http.StatusServiceUnavailable || got.took > atOnce {
-			t.Errorf("%s: %d after %v, want 503 within %v", granted[i].Name, got.status, got.took, atOnce)
+		if got.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d, want 503", granted[i].Name, got.status)
 		}
 	}
 	wantUnreached(t, stack, granted)
@@ -163,8 +155,8 @@ func TestNothingPassesASlowCountersign(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, got := range answers {
-		if got.status != http.StatusServiceUnavailable || got.took > atOnce {
-			t.Errorf("%s: %d after %v, want 503 within %v", granted[i].Name, got.status, got.took, atOnce)
+		if got.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d, want 503", granted[i].Name, got.status)
 		}
 	}
 	wantUnreached(t, stack, granted)
@@ -182,8 +174,8 @@ func TestNothingPassesWithoutKeys(t *testing.T) {
 	stack := startBank(t, bank.Options{IssuerDown: true, ConfigureEnvoy: waitLonger})
 	granted := grantedStories(t)
 	for i, got := range askTogether(t, stack, granted) {
-		if got.status != http.StatusServiceUnavailable || got.code != "keys_unavailable" || got.retryAfter != "1" || got.took > atOnce {
-			t.Errorf("%s: %+v, want 503 for keys_unavailable and Retry-After 1 within %v", granted[i].Name, got, atOnce)
+		if got.status != http.StatusServiceUnavailable || got.code != "keys_unavailable" || got.retryAfter != "1" {
+			t.Errorf("%s: %+v, want 503 for keys_unavailable and Retry-After 1", granted[i].Name, got)
 		}
 	}
 	wantUnreached(t, stack, granted)

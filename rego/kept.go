@@ -95,11 +95,6 @@ func below[From any](path string, fields []field[From]) []string {
 	return paths
 }
 
-// credentials are the headers that prove who sends a request: whoever reads them in a
-// record could send it again. A certificate proves nothing without its key, so
-// x-forwarded-client-cert is none of them.
-var credentials = []string{"authorization", "cookie", "dpop", "proxy-authorization"}
-
 // Where a document has headers: opa-envoy-plugin's object, and, of an Envoy that was
 // asked for raw headers, a list of objects with a key each.
 var (
@@ -130,14 +125,15 @@ func withoutCredentials(document ast.Value) (ast.Value, []string) {
 	return document, withheld
 }
 
-// credential is a header's name in lower case, and whether it is one of credentials.
+// credential is a header's name in lower case, and whether it holds one. A certificate
+// proves nothing without its key, so x-forwarded-client-cert does not.
 func credential(name *ast.Term) (string, bool) {
 	if name == nil {
 		return "", false
 	}
 	text, _ := name.Value.(ast.String)
 	low := strings.ToLower(string(text))
-	return low, slices.Contains(credentials, low)
+	return low, authz.IsCredential(low)
 }
 
 // rebuilt is a value with what is at a path below it changed, if it is there: the

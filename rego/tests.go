@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/tester"
 )
+
+// testTime bounds each test; ctx bounds them all. The runner's own 5 s are too little for
+// tests that try every fact, on a machine that does other work.
+const testTime = 5 * time.Minute
 
 var (
 	errTestsFailed = errors.New("policy: tests failed")
@@ -37,6 +42,7 @@ func (s *source) test(ctx context.Context, report io.Writer) error {
 		SetModules(s.modules).
 		CapturePrintOutput(true).
 		RaiseBuiltinErrors(true).
+		SetTimeout(testTime).
 		RunTests(ctx, policy.txn)
 	if err != nil {
 		return s.problems(err)

@@ -10,14 +10,11 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-// Carriers are the headers whose values are credentials, in lower case.
-var carriers = []string{"authorization", "proxy-authorization", "dpop", "cookie"}
-
 // IsCredential reports a header whose value is not to be shown: a carrier of
 // credentials, or the caller's new cookie.
 func IsCredential(name string) bool {
 	name = strings.ToLower(name)
-	return name == "set-cookie" || slices.Contains(carriers, name)
+	return name == "set-cookie" || authz.IsCredential(name)
 }
 
 const (
@@ -36,7 +33,7 @@ type credentials struct{ replacer *strings.Replacer }
 func credentialsOf(request *authz.Request) credentials {
 	var found []string
 	for _, field := range request.Headers {
-		if slices.Contains(carriers, field.Name) {
+		if authz.IsCredential(field.Name) {
 			found = append(found, parts(field.Value)...)
 		}
 	}

@@ -119,7 +119,6 @@ func New(snapshot *authz.Snapshot, consents authz.Consents, owners authz.Owners,
 	kept.Certificates = keptCertificates{snapshot.Certificates, c}
 	kept.Tokens = keptTokens{snapshot.Tokens, c}
 	kept.Policy = keptPolicy{snapshot.Policy, c}
-	kept.Inputs = nil // nothing is recorded
 	c.pipeline.Load(&kept)
 	return c
 }

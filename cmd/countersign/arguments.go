@@ -28,7 +28,10 @@ func operands(name, purpose string, args []string, w world, define func(*flag.Fl
 		flags.PrintDefaults()
 	}
 	define(flags)
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil, err
+	case err != nil:
 		return nil, errArguments
 	}
 	return flags.Args(), nil

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string, w world) int {
 func exitCode(err error, stderr io.Writer) int {
 	var problems authz.Problems
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &problems):
 		fmt.Fprintln(stderr, problems.Error())
