@@ -106,6 +106,8 @@ func TestImportRulesHoldSomething(t *testing.T) {
 		{"authz/token", module + "/authz/token/jwks", true},
 		{"authz/token", module + "/authz/contract", false},
 		{"authz/token/jwks", module + "/authz/token", false},
+		{"authz/token/jwks", module + "/authz/token/jose", true},
+		{"authz/certificate", module + "/authz/token/jose", false},
 		{"authz/audit/vault", module + "/authz/audit/secret", true},
 		{"authz/audit/vault", module + "/authz/token/jwks", false},
 		{"authz/contract", "github.com/open-policy-agent/opa/v1/ast", false},

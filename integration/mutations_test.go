@@ -12,8 +12,8 @@ const (
 	inspectGo     = "authz/contract/inspect.go"
 	bodyGo        = "authz/contract/body.go"
 	credentialsGo = "authz/token/credentials.go"
-	joseGo        = "authz/token/jose.go"
-	jwsGo         = "authz/token/jws.go"
+	headerGo      = "authz/token/jose.go"
+	joseGo        = "authz/token/jose/jose.go"
 	tokenGo       = "authz/token/token.go"
 	claimsGo      = "authz/token/claims.go"
 	callerGo      = "authz/token/caller.go"
@@ -110,26 +110,26 @@ var mutations = []mutation{
 		name: "a token is a token",
 		edits: []edit{
 			{joseGo,
-				"data, err := decode(part)\n",
-				"data, err := decode(part)\nif err != nil {\nreturn map[string]any{}, nil\n}\n"},
+				"data, err := Decode(part)\n",
+				"data, err := Decode(part)\nif err != nil {\nreturn map[string]any{}, nil\n}\n"},
 			{joseGo,
-				"parsed.signature, err = decode(parts[2]); err != nil",
-				"parsed.signature, _ = decode(parts[2]); false"},
+				"parsed.Signature, err = Decode(parts[2]); err != nil",
+				"parsed.Signature, _ = Decode(parts[2]); false"},
 		},
 		stories: []string{"36-not-a-token"},
 	},
 	{
 		name: "the token's type",
-		edits: []edit{{joseGo,
-			"if !slices.Contains(i.types, kind) {",
-			"if false && !slices.Contains(i.types, kind) {"}},
+		edits: []edit{{headerGo,
+			"if !slices.ContainsFunc(i.types, parsed.IsType) {",
+			"if false && !slices.ContainsFunc(i.types, parsed.IsType) {"}},
 		stories: []string{"35-id-token"},
 	},
 	{
 		// No key fits such an algorithm, so the token is refused for that.
 		name: "algorithms that are accepted",
-		edits: []edit{{joseGo,
-			"if !slices.Contains(i.algorithms, parsed.algorithm) {",
+		edits: []edit{{headerGo,
+			"if !slices.Contains(i.algorithms, parsed.Algorithm) {",
 			"if false {"}},
 		stories: []string{"30-token-unsigned", "31-token-signed-with-public-key"},
 	},
@@ -150,8 +150,8 @@ var mutations = []mutation{
 	},
 	{
 		name: "the signature",
-		edits: []edit{{jwsGo,
-			"if err := check(parsed, key.Public); err != nil {",
+		edits: []edit{{headerGo,
+			"if err := parsed.Verify(key.Public); err != nil {",
 			"if false {"}},
 		stories: []string{"33-token-forged", "34-token-changed"},
 	},

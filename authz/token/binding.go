@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/jose"
 )
 
 // confirmation is the cnf claim (RFC 7800 §3.1). The zero confirmation is of a token
@@ -36,7 +37,7 @@ func (r *reader) confirmation() confirmation {
 		return c
 	}
 	text, _ := thumbprint.(string)
-	digest, err := decode(text)
+	digest, err := jose.Decode(text)
 	if err != nil || len(digest) != sha256.Size {
 		r.fault("cnf", "holds a malformed x5t#S256")
 	}

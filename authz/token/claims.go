@@ -1,25 +1,16 @@
 package token
 
 import (
-	"encoding/json"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/jose"
 )
 
-const (
-	// maxText bounds claims that become header values and keys.
-	maxText = 256
-	// maxSeconds is where a float64 no longer holds every integer.
-	maxSeconds = 1 << 53
-)
-
-// farFuture is the latest time that nanoseconds since 1970 can tell. An expiry
-// beyond it is as good as that one.
-var farFuture = time.Unix(0, math.MaxInt64).UTC()
+// maxText bounds claims that become header values and keys.
+const maxText = 256
 
 // claims are those that mean something here, typed. Times are zero where absent.
 type claims struct {
@@ -169,17 +160,11 @@ func (r *reader) moment(name string) time.Time {
 	if !there {
 		return time.Time{}
 	}
-	number, _ := value.(json.Number)
-	seconds, err := number.Float64()
-	if err != nil || seconds < 0 || seconds >= maxSeconds {
+	moment, ok := jose.Time(value)
+	if !ok {
 		r.fault(name, "is no time")
-		return time.Time{}
 	}
-	if seconds >= float64(farFuture.Unix()) {
-		return farFuture
-	}
-	whole, fraction := math.Modf(seconds)
-	return time.Unix(int64(whole), int64(fraction*float64(time.Second))).UTC()
+	return moment
 }
 
 // isText reports a value that is fit for a header: printable ASCII, not empty, and

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/jose"
 	"github.com/countersign-io/countersign/authz/token/jwks"
 )
 
@@ -129,8 +130,8 @@ func (i Issuer) problems() authz.Problems {
 	}
 	problems = append(problems, authz.ProblemsOf(i.JWKS.Check()).Under("jwks")...)
 	for n, algorithm := range i.Algorithms {
-		if !slices.Contains(algorithms, algorithm) {
-			problems.Add(fmt.Sprintf("algorithms[%d]", n), fmt.Sprintf("%q is not accepted", algorithm), "use "+strings.Join(algorithms, ", "))
+		if !slices.Contains(jose.Algorithms, algorithm) {
+			problems.Add(fmt.Sprintf("algorithms[%d]", n), fmt.Sprintf("%q is not accepted", algorithm), "use "+strings.Join(jose.Algorithms, ", "))
 		}
 	}
 	for n, kind := range i.Types {
@@ -214,7 +215,7 @@ func (i Issuer) build(keys Keys) *issuer {
 	built := &issuer{name: i.Issuer, keys: keys, algorithms: i.Algorithms, skew: i.Skew, names: i.Claims,
 		kinds: kinds{all: kindsByName[i.Kind], claim: i.KindClaim.Name, values: map[string]authz.Kind{}}}
 	if len(built.algorithms) == 0 {
-		built.algorithms = defaultAlgorithms
+		built.algorithms = jose.DefaultAlgorithms
 	}
 	for _, kind := range i.Types {
 		built.types = append(built.types, strings.ToLower(kind))

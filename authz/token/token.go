@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/jose"
 	"github.com/countersign-io/countersign/authz/token/jwks"
 )
 
@@ -138,8 +139,8 @@ func (v *Verifier) genuine(ctx context.Context, credential string, api *api, at 
 // issuerOf finds the issuer that the token names (RFC 9068 §4), and holds the header
 // against what that issuer is configured to send. A token that this API would not
 // take in any case causes no look-up of a key.
-func (v *Verifier) issuerOf(parsed *compact, api *api) (*issuer, error) {
-	name, ok := parsed.claims["iss"].(string)
+func (v *Verifier) issuerOf(parsed *jose.Compact, api *api) (*issuer, error) {
+	name, ok := parsed.Claims["iss"].(string)
 	if !ok {
 		return nil, fmt.Errorf("token: %w: iss is absent or no string", authz.TokenClaims)
 	}
@@ -158,15 +159,15 @@ func (a *api) takes(issuer string) bool {
 
 // verify checks everything about a token that depends on the token and its issuer
 // alone.
-func (v *Verifier) verify(ctx context.Context, parsed *compact, issuer *issuer, at time.Time) (*verified, error) {
-	key, err := issuer.keys.Key(ctx, parsed.keyID, parsed.algorithm)
+func (v *Verifier) verify(ctx context.Context, parsed *jose.Compact, issuer *issuer, at time.Time) (*verified, error) {
+	key, err := issuer.keys.Key(ctx, parsed.KeyID, parsed.Algorithm)
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	if err := verifySignature(parsed, key); err != nil {
 		return nil, err
 	}
-	claims, err := readClaims(parsed.claims, issuer)
+	claims, err := readClaims(parsed.Claims, issuer)
 	if err != nil {
 		return nil, err
 	}
@@ -175,9 +176,9 @@ func (v *Verifier) verify(ctx context.Context, parsed *compact, issuer *issuer, 
 	if err := known.checkTimes(at); err != nil {
 		return nil, err
 	}
-	known.token = claims.token(parsed.claims, issuer)
+	known.token = claims.token(parsed.Claims, issuer)
 	if v.prepare != nil {
-		known.token.Prepared = v.prepare(parsed.claims)
+		known.token.Prepared = v.prepare(parsed.Claims)
 	}
 	return known, nil
 }

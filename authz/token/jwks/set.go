@@ -2,16 +2,12 @@ package jwks
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/jose"
 )
 
 // Limits on a set, whoever publishes it.
@@ -19,7 +15,6 @@ const (
 	maxBytes = 512 << 10
 	maxKeys  = 100
 	maxDepth = 16
-	maxKeyID = 256
 )
 
 // Faults of a whole set. Their texts hold nothing of it.
@@ -51,17 +46,7 @@ func (k *Key) Fits(algorithm string) bool {
 	if k.Algorithm != "" && k.Algorithm != algorithm {
 		return false
 	}
-	switch public := k.Public.(type) {
-	case *rsa.PublicKey:
-		return slices.Contains([]string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}, algorithm)
-	case *ecdsa.PublicKey:
-		return public.Curve == elliptic.P256() && algorithm == "ES256" ||
-			public.Curve == elliptic.P384() && algorithm == "ES384" ||
-			public.Curve == elliptic.P521() && algorithm == "ES512"
-	case ed25519.PublicKey:
-		return algorithm == "EdDSA"
-	}
-	return false
+	return jose.Fits(k.Public, algorithm)
 }
 
 // Set is one parsed JWK Set: the keys of it that can verify signatures. It is
