@@ -103,6 +103,12 @@ type Decision struct {
 	Scopes []string
 	// Methods are the path's, with UnknownMethod.
 	Methods []string
+	// Proofs are what the API asks of proofs of possession, for a challenge; nil where
+	// it takes none, or the request is for none of the APIs.
+	Proofs *Proofs
+	// NextNonce is what the caller's next proof must hold, or "" where that need not
+	// be told.
+	NextNonce string
 
 	Revision string
 	Elapsed  time.Duration

@@ -71,8 +71,21 @@ type Caller struct {
 // Binding is a way in which a token is tied to what its sender holds.
 type Binding string
 
-// MTLS binds a token to a client certificate (RFC 8705 §3).
-const MTLS Binding = "mtls"
+// The bindings.
+const (
+	// MTLS binds a token to a client certificate (RFC 8705 §3).
+	MTLS Binding = "mtls"
+	// DPoP binds a token to a key, and each request brings a proof of it (RFC 9449 §6).
+	DPoP Binding = "dpop"
+)
+
+// Proofs are what an API asks of proofs of possession (RFC 9449). They are immutable.
+type Proofs struct {
+	// Algorithms are those that a proof may be signed with; there is one at least.
+	Algorithms []string
+	// Nonce is what the next proof must hold (§9), or "" where none is demanded.
+	Nonce string
+}
 
 // Token is a verified access token. It is immutable and shared between requests:
 // the same token may be handed to many at once.
@@ -94,6 +107,9 @@ type Token struct {
 	// Bindings are the ways in which the token is bound, each of them verified
 	// against this request before the token is handed out.
 	Bindings []Binding
+	// NextNonce is what the client's next proof must hold where the nonce of this
+	// request's is soon refused (RFC 9449 §8.2), or "".
+	NextNonce string
 }
 
 // Certificate is the client certificate of the connection. That it is here says
@@ -281,7 +297,9 @@ type Facts struct {
 	Request *Request
 	Target  Target
 
-	Match       Match
+	Match Match
+	// Proofs are what the API asks of them; nil where it takes none.
+	Proofs      *Proofs
 	Certificate *Certificate
 	Token       *Token
 	Inspection  Inspection

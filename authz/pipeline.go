@@ -71,6 +71,7 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if f.Match, unknown = s.Contracts.Match(f.Request, f.Target); errors.Is(unknown, NoContract) {
 		return v, unknown
 	}
+	f.Proofs = s.proofs(f.Match.API, f.Time)
 	// The client certificate, if there is one, can be read.                      401
 	if f.Certificate, err = s.Certificates.Read(f.Request); err != nil {
 		return v, err
@@ -149,7 +150,10 @@ func (p *Pipeline) denial(f *Facts, err error) Decision {
 }
 
 func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
-	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller()}
+	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs}
+	if f.Token != nil {
+		d.NextNonce = f.Token.NextNonce
+	}
 	switch reason {
 	case UnknownMethod:
 		d.Methods = f.Match.Allowed

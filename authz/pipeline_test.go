@@ -451,6 +451,46 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func (f *fakes) Proofs(api API, at time.Time) *Proofs {
+	return &Proofs{Algorithms: []string{"ES256"}, Nonce: string(api) + at.Format(" 15:04")}
+}
+
+// TestDecisionTellsWhatTheAPIAsksOfProofs holds that a challenge can be made of every
+// denial for a known API, before its caller is known and for paths that are not.
+func TestDecisionTellsWhatTheAPIAsksOfProofs(t *testing.T) {
+	for name, test := range map[string]struct {
+		breaks func(*fakes)
+		proofs string
+		next   string
+	}{
+		"an allow":       {func(*fakes) {}, "bank 09:00", "n-2"},
+		"no token":       {func(f *fakes) { f.token = func(context.Context) (*Token, error) { return nil, NoCredentials } }, "bank 09:00", ""},
+		"a denial after": {func(f *fakes) { f.inspect = func() (Inspection, error) { return Inspection{}, ObjectMissing } }, "bank 09:00", "n-2"},
+		"an unknown path": {func(f *fakes) {
+			f.match = func() (Match, error) { return Match{API: "bank"}, UnknownPath }
+		}, "bank 09:00", "n-2"},
+		"no API": {func(f *fakes) { f.match = func() (Match, error) { return Match{}, NoContract } }, "", ""},
+	} {
+		f := allowing()
+		token := *ann
+		token.NextNonce = "n-2"
+		f.token = func(context.Context) (*Token, error) { return &token, nil }
+		test.breaks(f)
+		p := f.pipeline()
+		snapshot := *p.snapshot.Load()
+		snapshot.Proofs = f
+		p.Load(&snapshot)
+		got := p.Check(t.Context(), getAccount())
+		proofs := ""
+		if got.Proofs != nil {
+			proofs = got.Proofs.Nonce
+		}
+		if proofs != test.proofs || got.NextNonce != test.next {
+			t.Errorf("%s: the API asks for %q and the nonce is %q, want %q and %q", name, proofs, got.NextNonce, test.proofs, test.next)
+		}
+	}
+}
+
 // TestOneSnapshotPerCheck puts another snapshot in force in the middle of a check,
 // which must be decided by the first to its end.
 func TestOneSnapshotPerCheck(t *testing.T) {

@@ -70,15 +70,33 @@ const (
 
 	Overloaded
 
+	TokenNotBound
+	ProofDowngraded
+	ProofMissing
+	ProofMalformed
+	ProofAlgorithm
+	ProofSignature
+	ProofMethod
+	ProofURL
+	ProofNonce
+	ProofTime
+	ProofToken
+	ProofKey
+	ProofReplayed
+	ReplaysUnavailable
+
 	reasonCount
 )
 
-// OAuth error codes of the WWW-Authenticate challenge: RFC 6750 §3.1, RFC 9470 §3.
+// OAuth error codes of the WWW-Authenticate challenge: RFC 6750 §3.1, RFC 9470 §3,
+// RFC 9449 §7.1 and §9.
 const (
 	invalidRequest = "invalid_request"
 	invalidToken   = "invalid_token"
 	lacksScope     = "insufficient_scope"
 	weakUser       = "insufficient_user_authentication"
+	invalidProof   = "invalid_dpop_proof"
+	useNonce       = "use_dpop_nonce"
 	noOAuthError   = ""
 )
 
@@ -143,6 +161,22 @@ var reasons = [reasonCount]struct {
 	NotRecorded:      {"not_recorded", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 
 	Overloaded: {"overloaded", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
+
+	TokenNotBound:   {"token_not_bound", http.StatusUnauthorized, invalidToken, "The access token is not bound to a DPoP key"},
+	ProofDowngraded: {"proof_downgraded", http.StatusUnauthorized, invalidToken, "The access token is bound to a DPoP key, and must be sent with the DPoP scheme"},
+	ProofMissing:    {"proof_missing", http.StatusUnauthorized, invalidProof, "A DPoP proof is required"},
+	ProofMalformed:  {"proof_malformed", http.StatusUnauthorized, invalidProof, "The DPoP proof is malformed"},
+	ProofAlgorithm:  {"proof_algorithm", http.StatusUnauthorized, invalidProof, "The DPoP proof is signed with an algorithm that is not accepted"},
+	ProofSignature:  {"proof_signature", http.StatusUnauthorized, invalidProof, "The DPoP proof's signature is not valid"},
+	ProofMethod:     {"proof_method", http.StatusUnauthorized, invalidProof, "The DPoP proof is for another method"},
+	ProofURL:        {"proof_url", http.StatusUnauthorized, invalidProof, "The DPoP proof is for another URL"},
+	// The texts of the nonce and of the key are those of RFC 9449 §9 and §7.1.
+	ProofNonce:         {"proof_nonce", http.StatusUnauthorized, useNonce, "Resource server requires nonce in DPoP proof"},
+	ProofTime:          {"proof_time", http.StatusUnauthorized, invalidProof, "The DPoP proof is too old, or not valid yet"},
+	ProofToken:         {"proof_token", http.StatusUnauthorized, invalidProof, "The DPoP proof is for another access token"},
+	ProofKey:           {"proof_key", http.StatusUnauthorized, invalidToken, "Invalid DPoP key binding"},
+	ProofReplayed:      {"proof_replayed", http.StatusUnauthorized, invalidProof, "The DPoP proof was used before"},
+	ReplaysUnavailable: {"replays_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.
@@ -154,8 +188,8 @@ func (r Reason) String() string { return reasons[r.known()].code }
 // Status is the HTTP status that the caller is answered.
 func (r Reason) Status() int { return reasons[r.known()].status }
 
-// OAuthError is the error code of the challenge (RFC 6750 §3.1, RFC 9470 §3), or
-// "" where the answer carries no code: no credentials were sent, or the fault is
+// OAuthError is the error code of the challenge (RFC 6750 §3.1, RFC 9470 §3, RFC
+// 9449 §7.1), or "" where the answer carries no code: no credentials were sent, or the fault is
 // not one of authorization.
 func (r Reason) OAuthError() string { return reasons[r.known()].oauth }
 

@@ -1,6 +1,9 @@
 package authz
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Snapshot is everything that a check is decided by and that can change while
 // Countersign runs. It is immutable, and read once a check.
@@ -13,9 +16,19 @@ type Snapshot struct {
 	Contracts    Contracts
 	Certificates Certificates
 	Tokens       Tokens
-	Policy       Policy
+	// Proofs may be nil where no API takes proofs of possession.
+	Proofs ProofTerms
+	Policy Policy
 	// Inputs gives what Policy decides on, for the record; nil keeps nothing.
 	Inputs Inputs
+}
+
+// proofs are what the API asks of them, or nil where it takes none.
+func (s *Snapshot) proofs(api API, at time.Time) *Proofs {
+	if s.Proofs == nil {
+		return nil
+	}
+	return s.Proofs.Proofs(api, at)
 }
 
 // input is what the policy is given of the facts, or nil where it is not kept: nothing

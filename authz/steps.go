@@ -43,6 +43,13 @@ type Tokens interface {
 	Verify(ctx context.Context, api API, request *Request, certificate *Certificate, at time.Time) (*Token, error)
 }
 
+// ProofTerms tells what APIs ask of proofs of possession.
+type ProofTerms interface {
+	// Proofs are what the API asks of them at the given time, or nil where it takes
+	// none. It never blocks.
+	Proofs(api API, at time.Time) *Proofs
+}
+
 // Consents looks up consent records.
 type Consents interface {
 	// Consent returns the record of the consent that the caller's token names

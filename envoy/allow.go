@@ -13,7 +13,7 @@ import (
 func allowed(request *authz.Request, d *authz.Decision) *authv3.OkHttpResponse {
 	reply := &d.Verdict.Reply
 	ok := &authv3.OkHttpResponse{
-		ResponseHeadersToAdd: appending(reply.ResponseHeaders),
+		ResponseHeadersToAdd: append(appending(reply.ResponseHeaders), renewal(d)...),
 		QueryParametersToSet: queryParameters(reply.SetQuery),
 	}
 	for _, name := range reply.RemoveQuery {
@@ -36,6 +36,21 @@ func allowed(request *authz.Request, d *authz.Decision) *authv3.OkHttpResponse {
 	ok.Headers = overwriting(append(set, reply.Headers...))
 	ok.HeadersToRemove = removals(append(remove, reply.RemoveHeaders...), ok.Headers)
 	return ok
+}
+
+// nonceHeader tells the nonce that a client's next proof must hold.
+const nonceHeader = "dpop-nonce"
+
+// renewal tells the client its next nonce with an answer of the upstream's. It is for
+// this client alone, so nobody may keep the answer (RFC 9449 §8.2), and there is one.
+func renewal(d *authz.Decision) []*corev3.HeaderValueOption {
+	if d.NextNonce == "" {
+		return nil
+	}
+	return []*corev3.HeaderValueOption{
+		option(nonceHeader, d.NextNonce, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD),
+		option("cache-control", "no-store", corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD),
+	}
 }
 
 // identity are all headers that tell the upstream who calls and under which

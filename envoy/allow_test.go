@@ -41,6 +41,17 @@ func lines(t *testing.T, options []*corev3.HeaderValueOption, action corev3.Head
 
 const overwrite = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 
+// TestNextNonceIsForOneClient holds that a nonce goes with an allow only where it must
+// be told, and that nobody keeps the answer it comes with.
+func TestNextNonceIsForOneClient(t *testing.T) {
+	for nonce, want := range map[string][]string{"": nil, "n-2": {"dpop-nonce: n-2", "cache-control: no-store"}} {
+		ok := permit(t, httpCheck("GET", "/accounts/1", nil), authz.Decision{Proofs: takesProofs, NextNonce: nonce}).GetOkResponse()
+		if diff := cmp.Diff(want, lines(t, ok.GetResponseHeadersToAdd(), overwrite)); diff != "" {
+			t.Errorf("response headers with the nonce %q (-want +got):\n%s", nonce, diff)
+		}
+	}
+}
+
 func TestIdentityGoesToTheUpstream(t *testing.T) {
 	d := authz.Decision{
 		ID: authz.DecisionID{0x11, 15: 0x22}, Operation: &authz.Operation{ID: "GetAccount", API: "accounts"},

@@ -9,30 +9,80 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-// challenge is the value of WWW-Authenticate (RFC 6750 §3, RFC 9470 §3), or "" where
-// the answer is not about authorization. A 401 always has one (RFC 9110 §15.5.2);
-// without an error code where no credentials were sent (RFC 6750 §3.1).
-func challenge(d *authz.Decision, status int, realm string) string {
-	failure := d.Reason.OAuthError()
+// The authentication schemes, as challenges name them.
+const (
+	bearer = "Bearer"
+	dpop   = "DPoP"
+)
+
+// challenges are the values of WWW-Authenticate (RFC 6750 §3, RFC 9449 §7.1, RFC 9470
+// §3), or none where the answer is not about authorization. A 401 always has one (RFC
+// 9110 §15.5.2), for each scheme that the API takes; the error code, if there is one,
+// is in that of the scheme that was used, which comes first.
+func challenges(request *authz.Request, d *authz.Decision, status int, realm string) []string {
+	failure := failureOf(d)
 	switch {
 	case status == http.StatusUnauthorized:
 	case failure != "" && (status == http.StatusBadRequest || status == http.StatusForbidden):
 	default:
-		return ""
+		return nil
 	}
-	value := `Bearer realm="` + quotable(realm) + `"`
-	if failure == "" {
-		return value
+	var values []string
+	for _, scheme := range schemes(request, d) {
+		value := scheme + ` realm="` + quotable(realm) + `"`
+		// Of two credentials neither is the one that was used (RFC 9449 §7.2).
+		if len(values) == 0 || d.Reason == authz.RepeatedCredentials {
+			value += failure
+		} else if status != http.StatusUnauthorized {
+			break
+		}
+		if scheme == dpop {
+			value += parameter("algs", names(d.Proofs.Algorithms))
+		}
+		values = append(values, value)
 	}
-	value += parameter("error", failure) + parameter("error_description", quotable(d.Reason.Title()))
-	value += parameter("scope", names(d.Scopes))
-	if stepUp := d.Verdict.StepUp; stepUp != nil {
-		value += parameter("acr_values", names(stepUp.ACRValues))
-		if stepUp.MaxAge > 0 {
-			value += parameter("max_age", strconv.FormatInt(int64(stepUp.MaxAge/time.Second), 10))
+	return values
+}
+
+// schemes are those that the API takes, the one that the request used first.
+func schemes(request *authz.Request, d *authz.Decision) []string {
+	if d.Proofs == nil {
+		return []string{bearer}
+	}
+	for value := range request.Headers.Values("authorization") {
+		if used, _, _ := strings.Cut(value, " "); strings.EqualFold(used, dpop) {
+			return []string{dpop, bearer}
 		}
 	}
-	return value
+	return []string{bearer, dpop}
+}
+
+// failureOf are a challenge's parameters that say what is wrong, or "" where no
+// credentials were sent (RFC 6750 §3.1).
+func failureOf(d *authz.Decision) string {
+	code := d.Reason.OAuthError()
+	if code == "" {
+		return ""
+	}
+	text := parameter("error", code) + parameter("error_description", quotable(d.Reason.Title()))
+	text += parameter("scope", names(d.Scopes))
+	if stepUp := d.Verdict.StepUp; stepUp != nil {
+		text += parameter("acr_values", names(stepUp.ACRValues))
+		if stepUp.MaxAge > 0 {
+			text += parameter("max_age", strconv.FormatInt(int64(stepUp.MaxAge/time.Second), 10))
+		}
+	}
+	return text
+}
+
+// nextNonce is what the caller's next proof must hold, or "" where that need not be
+// told: it goes with every 401 of an API that demands one, so that a client need not
+// fail twice, and with other answers where the one that was used is soon refused.
+func nextNonce(d *authz.Decision, status int) string {
+	if d.Proofs != nil && status == http.StatusUnauthorized {
+		return d.Proofs.Nonce
+	}
+	return d.NextNonce
 }
 
 func parameter(name, value string) string {

@@ -40,8 +40,11 @@ func denied(request *authz.Request, d *authz.Decision, realm string) *authv3.Den
 		fields = append(fields, authz.Header{Name: "retry-after", Value: "1"})
 	}
 	fields = overridden(fields, policyHeaders(d))
-	if value := challenge(d, status, realm); value != "" {
+	for _, value := range challenges(request, d, status, realm) {
 		fields = append(fields, authz.Header{Name: "www-authenticate", Value: value})
+	}
+	if nonce := nextNonce(d, status); nonce != "" {
+		fields = append(fields, authz.Header{Name: nonceHeader, Value: nonce})
 	}
 	return &authv3.DeniedHttpResponse{
 		Status:  &typev3.HttpStatus{Code: typev3.StatusCode(status)},

@@ -17,6 +17,10 @@ import (
 const (
 	realmOnly = `Bearer realm="accounts"`
 	invalid   = realmOnly + `, error="invalid_token", error_description=`
+
+	ofProof      = `DPoP realm="accounts", error=`
+	invalidProof = ofProof + `"invalid_dpop_proof", error_description=`
+	algs         = `, algs="ES256 PS256"`
 )
 
 // golden is what a caller is answered for each reason: standards.md's response
@@ -69,7 +73,24 @@ var golden = map[authz.Reason]struct {
 	authz.DeadlineExceeded:     {503, "deadline_exceeded", ""},
 	authz.NotRecorded:          {503, "not_recorded", ""},
 	authz.Overloaded:           {503, "overloaded", ""},
+	authz.TokenNotBound:        {401, "token_not_bound", ofProof + `"invalid_token", error_description="The access token is not bound to a DPoP key"` + algs},
+	authz.ProofDowngraded:      {401, "proof_downgraded", invalid + `"The access token is bound to a DPoP key, and must be sent with the DPoP scheme"`},
+	authz.ProofMissing:         {401, "proof_missing", invalidProof + `"A DPoP proof is required"` + algs},
+	authz.ProofMalformed:       {401, "proof_malformed", invalidProof + `"The DPoP proof is malformed"` + algs},
+	authz.ProofAlgorithm:       {401, "proof_algorithm", invalidProof + `"The DPoP proof is signed with an algorithm that is not accepted"` + algs},
+	authz.ProofSignature:       {401, "proof_signature", invalidProof + `"The DPoP proof's signature is not valid"` + algs},
+	authz.ProofMethod:          {401, "proof_method", invalidProof + `"The DPoP proof is for another method"` + algs},
+	authz.ProofURL:             {401, "proof_url", invalidProof + `"The DPoP proof is for another URL"` + algs},
+	authz.ProofNonce:           {401, "proof_nonce", ofProof + `"use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof"` + algs},
+	authz.ProofTime:            {401, "proof_time", invalidProof + `"The DPoP proof is too old, or not valid yet"` + algs},
+	authz.ProofToken:           {401, "proof_token", invalidProof + `"The DPoP proof is for another access token"` + algs},
+	authz.ProofKey:             {401, "proof_key", ofProof + `"invalid_token", error_description="Invalid DPoP key binding"` + algs},
+	authz.ProofReplayed:        {401, "proof_replayed", invalidProof + `"The DPoP proof was used before"` + algs},
+	authz.ReplaysUnavailable:   {503, "replays_unavailable", ""},
 }
+
+// takesProofs is an API that takes proofs of possession, and demands a nonce.
+var takesProofs = &authz.Proofs{Algorithms: []string{"ES256", "PS256"}, Nonce: "n-1"}
 
 // headersOf are a denial's, name to values.
 func headersOf(refusal *authv3.DeniedHttpResponse) map[string][]string {
@@ -103,7 +124,12 @@ func TestEveryReasonHasItsAnswer(t *testing.T) {
 				t.Fatal("no golden answer")
 			}
 			d := authz.Decision{ID: authz.NewDecisionID(), Reason: reason, Detail: "key 17 of the store at 10.0.0.1"}
-			response := refuse(t, Config{}, httpCheck("GET", "/accounts", nil), d)
+			check := httpCheck("GET", "/accounts", nil)
+			ofProof := strings.HasPrefix(row.challenge, "DPoP ")
+			if ofProof { // which was sent to an API that takes it
+				check, d.Proofs = httpCheck("GET", "/accounts", map[string]string{"authorization": "DPoP x"}), takesProofs
+			}
+			response := refuse(t, Config{}, check, d)
 			refusal := response.GetDeniedResponse()
 			if got := int(refusal.GetStatus().GetCode()); got != row.status {
 				t.Errorf("status = %d, want %d", got, row.status)
@@ -111,6 +137,10 @@ func TestEveryReasonHasItsAnswer(t *testing.T) {
 			want := map[string][]string{"cache-control": {"no-store"}, "content-type": {"application/problem+json"}}
 			if row.challenge != "" {
 				want["www-authenticate"] = []string{row.challenge}
+			}
+			if ofProof {
+				want["www-authenticate"] = []string{row.challenge, realmOnly}
+				want["dpop-nonce"] = []string{"n-1"}
 			}
 			switch row.status {
 			case 405:
@@ -200,6 +230,48 @@ func TestChallenge(t *testing.T) {
 			response := refuse(t, Config{Realm: row.realm}, httpCheck("GET", "/accounts", nil), row.decision)
 			if diff := cmp.Diff(row.want, headersOf(response.GetDeniedResponse())["www-authenticate"]); diff != "" {
 				t.Errorf("www-authenticate (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestChallengesOfProofs holds which schemes are told of, and in which of them the
+// error stands (RFC 9449 §7).
+func TestChallengesOfProofs(t *testing.T) {
+	const (
+		dpopOnly = `DPoP realm="accounts"` + algs
+		twice    = `, error="invalid_request", error_description="More than one credential was sent"`
+		scope    = `, error="insufficient_scope", error_description="The access token lacks a required scope", scope="accounts"`
+		expired  = `, error="invalid_token", error_description="The access token has expired"`
+	)
+	for name, row := range map[string]struct {
+		authorization string
+		decision      authz.Decision
+		want          []string
+		nonce         string
+	}{
+		"no credentials":        {"", authz.Decision{Reason: authz.NoCredentials}, []string{realmOnly, dpopOnly}, "n-1"},
+		"a Bearer token":        {"Bearer x", authz.Decision{Reason: authz.TokenExpired}, []string{realmOnly + expired, dpopOnly}, "n-1"},
+		"a DPoP token":          {"dPoP x", authz.Decision{Reason: authz.TokenExpired}, []string{`DPoP realm="accounts"` + expired + algs, realmOnly}, "n-1"},
+		"a downgrade":           {"Bearer x", authz.Decision{Reason: authz.ProofDowngraded}, []string{golden[authz.ProofDowngraded].challenge, dpopOnly}, "n-1"},
+		"both at once":          {"Bearer x,DPoP y", authz.Decision{Reason: authz.RepeatedCredentials}, []string{realmOnly + twice, `DPoP realm="accounts"` + twice + algs}, ""},
+		"scope of a DPoP token": {"DPoP x", authz.Decision{Reason: authz.InsufficientScope, Scopes: []string{"accounts"}}, []string{`DPoP realm="accounts"` + scope + algs}, ""},
+		"scope of another":      {"Bearer x", authz.Decision{Reason: authz.InsufficientScope, Scopes: []string{"accounts"}}, []string{realmOnly + scope}, ""},
+		"a nonce soon refused":  {"DPoP x", authz.Decision{Reason: authz.PolicyDenied, NextNonce: "n-1"}, nil, "n-1"},
+		"a nonce that stands":   {"DPoP x", authz.Decision{Reason: authz.PolicyDenied}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			row.decision.Proofs = takesProofs
+			fields := map[string]string{}
+			if row.authorization != "" {
+				fields["authorization"] = row.authorization
+			}
+			got := headersOf(refuse(t, Config{}, httpCheck("GET", "/accounts", fields), row.decision).GetDeniedResponse())
+			if diff := cmp.Diff(row.want, got["www-authenticate"]); diff != "" {
+				t.Errorf("www-authenticate (-want +got):\n%s", diff)
+			}
+			if nonce := strings.Join(got["dpop-nonce"], ","); nonce != row.nonce {
+				t.Errorf("dpop-nonce = %q, want %q", nonce, row.nonce)
 			}
 		})
 	}
