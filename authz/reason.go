@@ -70,7 +70,7 @@ const (
 
 	Overloaded
 
-	TokenNotBound
+	ProofUnbound
 	ProofDowngraded
 	ProofMissing
 	ProofMalformed
@@ -162,7 +162,7 @@ var reasons = [reasonCount]struct {
 
 	Overloaded: {"overloaded", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 
-	TokenNotBound:   {"token_not_bound", http.StatusUnauthorized, invalidToken, "The access token is not bound to a DPoP key"},
+	ProofUnbound:    {"proof_unbound", http.StatusUnauthorized, invalidToken, "The access token is not bound to a DPoP key"},
 	ProofDowngraded: {"proof_downgraded", http.StatusUnauthorized, invalidToken, "The access token is bound to a DPoP key, and must be sent with the DPoP scheme"},
 	ProofMissing:    {"proof_missing", http.StatusUnauthorized, invalidProof, "A DPoP proof is required"},
 	ProofMalformed:  {"proof_malformed", http.StatusUnauthorized, invalidProof, "The DPoP proof is malformed"},

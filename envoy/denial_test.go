@@ -73,7 +73,7 @@ var golden = map[authz.Reason]struct {
 	authz.DeadlineExceeded:     {503, "deadline_exceeded", ""},
 	authz.NotRecorded:          {503, "not_recorded", ""},
 	authz.Overloaded:           {503, "overloaded", ""},
-	authz.TokenNotBound:        {401, "token_not_bound", ofProof + `"invalid_token", error_description="The access token is not bound to a DPoP key"` + algs},
+	authz.ProofUnbound:         {401, "proof_unbound", ofProof + `"invalid_token", error_description="The access token is not bound to a DPoP key"` + algs},
 	authz.ProofDowngraded:      {401, "proof_downgraded", invalid + `"The access token is bound to a DPoP key, and must be sent with the DPoP scheme"`},
 	authz.ProofMissing:         {401, "proof_missing", invalidProof + `"A DPoP proof is required"` + algs},
 	authz.ProofMalformed:       {401, "proof_malformed", invalidProof + `"The DPoP proof is malformed"` + algs},

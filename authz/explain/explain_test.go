@@ -326,7 +326,7 @@ func TestCredentialsDoNotHideReasons(t *testing.T) {
 
 // TestUnverifiedClaims tells what a refused token says of itself, if it can be read.
 func TestUnverifiedClaims(t *testing.T) {
-	header, claims := `{"typ":"at+jwt","alg":"ES256"}`, `{"iss":"https://auth.example","aud":["a","b"],"exp":1795255200,"nbf":"soon","cnf":{"x5t#S256":"thumb"},"sub":7}`
+	header, claims := `{"typ":"at+jwt","alg":"ES256"}`, `{"iss":"https://auth.example","aud":["a","b"],"exp":1795255200,"nbf":"soon","cnf":{"x5t#S256":"thumb","jkt":"key"},"sub":7}`
 	signed := encode(header) + "." + encode(claims) + ".c2lnbmF0dXJl"
 	tests := []struct {
 		name, value, fact string
@@ -336,6 +336,7 @@ func TestUnverifiedClaims(t *testing.T) {
 		{"audiences", "Bearer " + signed, "aud", []string{"a", "b"}},
 		{"the end", "Bearer " + signed, "exp", []string{"2026-11-21T10:00:00Z", "0s after the request"}},
 		{"the certificate", "Bearer " + signed, "x5t#S256", []string{"thumb"}},
+		{"the key", "DPoP " + signed, "jkt", []string{"key"}},
 		{"a time that is none", "Bearer " + signed, "nbf", nil},
 		{"what is no token", "Bearer a.b.c", "iss", nil},
 		{"what is nothing", "", "iss", nil},

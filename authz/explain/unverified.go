@@ -36,7 +36,9 @@ func unverified(w *words, request *authz.Request, now time.Time) {
 		w.say("unverified "+name, moment(claims[name], now)...)
 	}
 	if confirmation, bound := claims["cnf"].(map[string]any); bound {
-		w.say("unverified x5t#S256", claim(confirmation["x5t#S256"])...)
+		for _, name := range []string{"x5t#S256", "jkt"} {
+			w.say("unverified "+name, claim(confirmation[name])...)
+		}
 	}
 }
 

@@ -1,11 +1,14 @@
 package token
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/dpop"
 	"github.com/countersign-io/countersign/authz/token/jose"
 )
 
@@ -13,10 +16,9 @@ import (
 // that is not bound.
 type confirmation struct {
 	bound bool
-	// certificate is x5t#S256, decoded (RFC 8705 §3.1), or nil.
-	certificate []byte
-	// key tells of jkt (RFC 9449 §6.1).
-	key bool
+	// certificate is x5t#S256 (RFC 8705 §3.1), and key is jkt (RFC 9449 §6.1), each
+	// decoded, or nil.
+	certificate, key []byte
 }
 
 // confirmation reads cnf. Members that are not known are let be: some issuers put
@@ -30,29 +32,59 @@ func (r *reader) confirmation() confirmation {
 	if !ok {
 		r.fault("cnf", "is no object")
 	}
-	c := confirmation{bound: true}
-	_, c.key = members["jkt"]
-	thumbprint, there := members["x5t#S256"]
-	if !there {
-		return c
-	}
-	text, _ := thumbprint.(string)
-	digest, err := jose.Decode(text)
-	if err != nil || len(digest) != sha256.Size {
-		r.fault("cnf", "holds a malformed x5t#S256")
-	}
-	c.certificate = digest
-	return c
+	return confirmation{bound: true, certificate: r.thumbprint(members, "x5t#S256"), key: r.thumbprint(members, "jkt")}
 }
 
-// check holds the token's binding against the certificate of the request, which may
-// be nil (RFC 8705 §3). A binding that is not understood is not satisfied.
-func (c confirmation) check(presented *authz.Certificate) error {
-	switch {
-	case !c.bound:
+// thumbprint is a member of cnf: the base64url SHA-256 of what the token is bound to, or
+// nil where the member is absent.
+func (r *reader) thumbprint(members map[string]any, name string) []byte {
+	value, there := members[name]
+	if !there {
 		return nil
-	case c.key || c.certificate == nil:
-		return fmt.Errorf("binding: %w", authz.BindingUnsupported)
+	}
+	text, _ := value.(string)
+	digest, err := jose.Decode(text)
+	if err != nil || len(digest) != sha256.Size {
+		r.fault("cnf", "holds a malformed "+name)
+	}
+	return digest
+}
+
+// sender is who sent a token, as far as the request shows it.
+type sender struct {
+	// certificate is that of the connection, or nil.
+	certificate *authz.Certificate
+	credential  credential
+	request     *authz.Request
+	// proofs verifies the request's proof; nil where the API takes none.
+	proofs *dpop.Verifier
+}
+
+// check holds the token's binding against who sent it. A binding that is not understood
+// is not satisfied, and of two both must be. The proof comes last, and is used up by it;
+// next is the nonce that the client's next proof must hold, or "".
+func (c confirmation) check(ctx context.Context, s sender, at time.Time) (next string, err error) {
+	switch {
+	case c.bound && c.certificate == nil && c.key == nil, c.key != nil && s.proofs == nil:
+		return "", fmt.Errorf("binding: %w", authz.BindingUnsupported)
+	case c.key == nil && s.credential.proven:
+		return "", fmt.Errorf("binding: %w", authz.ProofUnbound)
+	case c.key != nil && !s.credential.proven:
+		return "", fmt.Errorf("binding: %w", authz.ProofDowngraded)
+	}
+	if err := c.checkCertificate(s.certificate); err != nil || c.key == nil {
+		return "", err
+	}
+	call := dpop.Call{Request: s.request, Token: s.credential.token, Key: [sha256.Size]byte(c.key), At: at}
+	return s.proofs.Verify(ctx, call)
+}
+
+// checkCertificate holds the binding against the certificate of the request, which may
+// be nil (RFC 8705 §3).
+func (c confirmation) checkCertificate(presented *authz.Certificate) error {
+	switch {
+	case c.certificate == nil:
+		return nil
 	case presented == nil:
 		return fmt.Errorf("binding: %w", authz.CertificateMissing)
 	case subtle.ConstantTimeCompare(c.certificate, presented.Thumbprint[:]) != 1:
@@ -61,10 +93,14 @@ func (c confirmation) check(presented *authz.Certificate) error {
 	return nil
 }
 
-// bindings are what check has verified once it has returned nil.
+// bindings are what check has verified once it has returned no error.
 func (c confirmation) bindings() []authz.Binding {
-	if c.certificate == nil {
-		return nil
+	var bindings []authz.Binding
+	if c.certificate != nil {
+		bindings = append(bindings, authz.MTLS)
 	}
-	return []authz.Binding{authz.MTLS}
+	if c.key != nil {
+		bindings = append(bindings, authz.DPoP)
+	}
+	return bindings
 }

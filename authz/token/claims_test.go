@@ -115,10 +115,11 @@ func TestTokenIsWhatItsClaimsSay(t *testing.T) {
 		"act", object{"sub": "robot", "act": object{"sub": "history"}}, "exp", now.Add(time.Minute).Unix())
 	prepared := 0
 	cfg := goodConfig()
-	verifier, err := New(cfg, map[string]Keys{issuerName: newFakeKeys(allKeys()...)}, func(claims map[string]any) any {
+	prepare := func(claims map[string]any) any {
 		prepared++
 		return claims["sub"]
-	})
+	}
+	verifier, err := New(cfg, Environment{Keys: map[string]Keys{issuerName: newFakeKeys(allKeys()...)}, Prepare: prepare})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/dpop"
 	"github.com/countersign-io/countersign/authz/token/jose"
 	"github.com/countersign-io/countersign/authz/token/jwks"
 )
@@ -66,6 +67,9 @@ type API struct {
 	Audiences []string `yaml:"audiences"`
 	// Issuers are those whose tokens are taken; none means all that are configured.
 	Issuers []string `yaml:"issuers"`
+	// DPoP says what is asked of proofs of possession; nil means that none are taken,
+	// and so no tokens that need one.
+	DPoP *dpop.Config `yaml:"dpop"`
 }
 
 // Cache bounds the memory of verified tokens.
@@ -180,6 +184,9 @@ func (a API) problems(issuers map[string]bool) authz.Problems {
 		if !issuers[issuer] {
 			problems.Add(fmt.Sprintf("issuers[%d]", i), fmt.Sprintf("%q is not among the issuers", issuer), "name one that is configured")
 		}
+	}
+	if a.DPoP != nil {
+		problems = append(problems, authz.ProblemsOf(a.DPoP.Check()).Under("dpop")...)
 	}
 	return problems
 }

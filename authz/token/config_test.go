@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/dpop"
 	"github.com/countersign-io/countersign/authz/token/jwks"
 )
 
@@ -55,6 +56,8 @@ func TestConfigFaults(t *testing.T) {
 		{"J4 no audience", api(API{}), []string{"apis.accounts.audiences"}},
 		{"J4 an empty audience", api(API{Audiences: []string{""}}), []string{"apis.accounts.audiences"}},
 		{"an issuer that is not configured", api(API{Audiences: []string{"a"}, Issuers: []string{issuerName, "b"}}), []string{"apis.accounts.issuers[1]"}},
+		{"what is asked of proofs", api(API{Audiences: []string{"a"}, DPoP: &dpop.Config{Origins: []string{"https://a"}}}), nil},
+		{"proofs without origins", api(API{Audiences: []string{"a"}, DPoP: &dpop.Config{}}), []string{"apis.accounts.dpop.origins"}},
 		{"a cache out of bounds", Config{Issuers: goodConfig().Issuers, APIs: goodConfig().APIs, Cache: Cache{MaxTokens: -1, MaxAge: 2 * time.Hour}}, []string{"cache.max_tokens", "cache.max_age"}},
 	}
 	for _, test := range tests {
@@ -63,7 +66,7 @@ func TestConfigFaults(t *testing.T) {
 				t.Errorf("Check() (-want +got):\n%s", diff)
 			}
 			keys := map[string]Keys{issuerName: newFakeKeys(), "": newFakeKeys()}
-			verifier, err := New(test.cfg, keys, nil)
+			verifier, err := New(test.cfg, Environment{Keys: keys, Replays: &fakeReplays{}, Nonces: testNonces})
 			if diff := cmp.Diff(test.want, problemKeys(err)); diff != "" || (verifier == nil) != (test.want != nil) {
 				t.Errorf("New() = %v (-want +got):\n%s", verifier, diff)
 			}
@@ -82,7 +85,7 @@ func problemKeys(err error) []string {
 }
 
 func TestIssuerWithoutKeysIsRefused(t *testing.T) {
-	if _, err := New(goodConfig(), nil, nil); !cmp.Equal(problemKeys(err), []string{"issuers[0].jwks"}) {
+	if _, err := New(goodConfig(), Environment{}); !cmp.Equal(problemKeys(err), []string{"issuers[0].jwks"}) {
 		t.Errorf("New() = %v, want a problem of issuers[0].jwks", err)
 	}
 }
@@ -112,7 +115,7 @@ func TestKeyRing(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Keys() = %v", err)
 		}
-		verifier, err := New(cfg, keys, nil)
+		verifier, err := New(cfg, Environment{Keys: keys})
 		if err != nil {
 			t.Fatalf("New() = %v", err)
 		}

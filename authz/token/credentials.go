@@ -8,13 +8,21 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-// bearer returns the access token of the Authorization header (RFC 6750 §2.1). The
-// other two places that RFC 6750 has, form and query, are not looked into but to
-// refuse a token in the query (FAPI 2.0 §5.3.4): it stands in logs by then.
+// credential is an access token as it was sent.
+type credential struct {
+	token string
+	// proven says that the scheme is DPoP: the token is bound to a key, and a proof comes
+	// with it (RFC 9449 §7.1).
+	proven bool
+}
+
+// credentialOf returns the access token of the Authorization header (RFC 6750 §2.1, RFC
+// 9449 §7.1). The other two places that RFC 6750 has, form and query, are not looked into
+// but to refuse a token in the query (FAPI 2.0 §5.3.4): it stands in logs by then.
 //
 // Its error wraps authz.NoCredentials, UnsupportedScheme, MalformedCredentials or
 // RepeatedCredentials.
-func bearer(request *authz.Request) (string, error) {
+func credentialOf(request *authz.Request) (credential, error) {
 	value, count := "", 0
 	for v := range request.Headers.Values("authorization") {
 		value = v
@@ -24,34 +32,35 @@ func bearer(request *authz.Request) (string, error) {
 	switch {
 	// Envoy joins fields of one name by a comma, which no credential here holds.
 	case count > 1 || strings.Contains(value, ","):
-		return "", fmt.Errorf("credentials: %w: more than one Authorization", authz.RepeatedCredentials)
+		return credential{}, fmt.Errorf("credentials: %w: more than one Authorization", authz.RepeatedCredentials)
 	case count == 1 && queried:
-		return "", fmt.Errorf("credentials: %w: in header and query", authz.RepeatedCredentials)
+		return credential{}, fmt.Errorf("credentials: %w: in header and query", authz.RepeatedCredentials)
 	case queried:
-		return "", fmt.Errorf("credentials: %w: in the query", authz.MalformedCredentials)
+		return credential{}, fmt.Errorf("credentials: %w: in the query", authz.MalformedCredentials)
 	case count == 0:
-		return "", fmt.Errorf("credentials: %w", authz.NoCredentials)
+		return credential{}, fmt.Errorf("credentials: %w", authz.NoCredentials)
 	}
-	return parseBearer(value)
+	return parseCredential(value)
 }
 
-// parseBearer reads "Bearer" 1*SP token68 (RFC 9110 §11.4, RFC 6750 §2.1).
-func parseBearer(value string) (string, error) {
-	scheme, credential, _ := strings.Cut(value, " ")
+// parseCredential reads ( "Bearer" / "DPoP" ) 1*SP token68 (RFC 9110 §11.4).
+func parseCredential(value string) (credential, error) {
+	scheme, token, _ := strings.Cut(value, " ")
+	proven := strings.EqualFold(scheme, "DPoP")
 	switch {
 	case !isScheme(scheme):
-		return "", fmt.Errorf("credentials: %w: no scheme", authz.MalformedCredentials)
-	case !strings.EqualFold(scheme, "Bearer"):
-		return "", fmt.Errorf("credentials: %w", authz.UnsupportedScheme)
+		return credential{}, fmt.Errorf("credentials: %w: no scheme", authz.MalformedCredentials)
+	case !proven && !strings.EqualFold(scheme, "Bearer"):
+		return credential{}, fmt.Errorf("credentials: %w", authz.UnsupportedScheme)
 	}
-	credential = strings.TrimLeft(credential, " ")
-	if len(credential) > maxToken {
-		return "", fmt.Errorf("credentials: %w: over %d bytes", authz.TokenTooLarge, maxToken)
+	token = strings.TrimLeft(token, " ")
+	if len(token) > maxToken {
+		return credential{}, fmt.Errorf("credentials: %w: over %d bytes", authz.TokenTooLarge, maxToken)
 	}
-	if !isToken68(credential) {
-		return "", fmt.Errorf("credentials: %w: not a token68", authz.MalformedCredentials)
+	if !isToken68(token) {
+		return credential{}, fmt.Errorf("credentials: %w: not a token68", authz.MalformedCredentials)
 	}
-	return credential, nil
+	return credential{token: token, proven: proven}, nil
 }
 
 // tokenInQuery reports a parameter access_token in the target's query (RFC 6750

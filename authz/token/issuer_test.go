@@ -221,7 +221,7 @@ func newVerifier(t testing.TB, cfg Config, keys Keys) *Verifier {
 	for _, issuer := range cfg.Issuers {
 		byIssuer[issuer.Issuer] = keys
 	}
-	verifier, err := New(cfg, byIssuer, nil)
+	verifier, err := New(cfg, Environment{Keys: byIssuer, Replays: &fakeReplays{}, Nonces: testNonces})
 	if err != nil {
 		t.Fatalf("New() = %v", err)
 	}

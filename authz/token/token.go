@@ -1,13 +1,14 @@
 // Package token verifies access tokens: JWTs as RFC 9068 has them, signed by a
 // configured issuer, for one of the API's audiences, and bound, where they are
-// bound, to the client certificate of this very request.
+// bound, to the client certificate of this very request, or to a key of which it
+// brings a proof.
 //
 // What is said once is checked in this order: the Authorization header, the
 // token's form, its issuer, type and algorithm, the signature, the claims, the
 // audience and times, the binding. Nothing but iss is read from the claims before
 // the signature is verified. Signature and claims of a token that came before are
 // remembered; everything that depends on the request, the API, the time or the
-// issuer's current keys is checked each time.
+// issuer's current keys is checked each time; a proof is good once.
 //
 // It never accepts a token from anywhere but the header, never fetches what a token
 // names, and never decides what a caller may do.
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token/dpop"
 	"github.com/countersign-io/countersign/authz/token/jose"
 	"github.com/countersign-io/countersign/authz/token/jwks"
 )
@@ -47,7 +49,23 @@ type Verifier struct {
 	prepare func(claims map[string]any) any
 }
 
-var _ authz.Tokens = (*Verifier)(nil)
+var (
+	_ authz.Tokens     = (*Verifier)(nil)
+	_ authz.ProofTerms = (*Verifier)(nil)
+)
+
+// Environment is what a verifier works with.
+type Environment struct {
+	// Keys are those of the issuers, by issuer.
+	Keys map[string]Keys
+	// Prepare puts the claims of a token into the policy engine's form, once, before the
+	// token is handed out; it must not keep or change them, and nil leaves
+	// Token.Prepared nil.
+	Prepare func(claims map[string]any) any
+	// Replays and Nonces may be nil where no API takes proofs of possession.
+	Replays dpop.Replays
+	Nonces  *dpop.Nonces
+}
 
 // issuer is one configured issuer, ready for use.
 type issuer struct {
@@ -64,19 +82,22 @@ type issuer struct {
 type api struct {
 	audiences []string
 	issuers   []string
+	// proofs is nil where none are taken.
+	proofs *dpop.Verifier
 }
 
 // errUnknownAPI is a fault of the configuration, not of the request.
 var errUnknownAPI = errors.New("token: no audience is configured for this API")
 
-// New returns a verifier over the issuers' keys, which are keyed by issuer. prepare
-// puts the claims of a token into the policy engine's form, once, before the token
-// is handed out; it must not keep or change them, and nil leaves Token.Prepared
-// nil. All faults of the configuration are returned in one go, as authz.Problems.
-func New(cfg Config, keys map[string]Keys, prepare func(claims map[string]any) any) (*Verifier, error) {
+// errNoReplays is a fault of whoever calls New.
+var errNoReplays = errors.New("token: an API takes proofs, and nothing is there to count them or to make nonces")
+
+// New returns a verifier. All faults of the configuration are returned in one go, as
+// authz.Problems.
+func New(cfg Config, env Environment) (*Verifier, error) {
 	problems := cfg.problems()
 	for i, each := range cfg.Issuers {
-		if keys[each.Issuer] == nil {
+		if env.Keys[each.Issuer] == nil {
 			problems.Add(fmt.Sprintf("issuers[%d].jwks", i), "is not open: key sets are opened at start", "restart to add an issuer")
 		}
 	}
@@ -87,34 +108,53 @@ func New(cfg Config, keys map[string]Keys, prepare func(claims map[string]any) a
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{issuers: map[string]*issuer{}, apis: map[authz.API]*api{}, cache: remembered, prepare: prepare}
+	v := &Verifier{issuers: map[string]*issuer{}, apis: map[authz.API]*api{}, cache: remembered, prepare: env.Prepare}
 	for _, each := range cfg.Issuers {
-		v.issuers[each.Issuer] = each.build(keys[each.Issuer])
+		v.issuers[each.Issuer] = each.build(env.Keys[each.Issuer])
 	}
 	for name, each := range cfg.APIs {
-		v.apis[name] = &api{audiences: each.Audiences, issuers: each.Issuers}
+		built := &api{audiences: each.Audiences, issuers: each.Issuers}
+		if each.DPoP != nil {
+			if env.Replays == nil || env.Nonces == nil {
+				return nil, errNoReplays
+			}
+			built.proofs = dpop.New(*each.DPoP, env.Nonces, env.Replays)
+		}
+		v.apis[name] = built
 	}
 	return v, nil
 }
 
+// Proofs implements authz.ProofTerms.
+func (v *Verifier) Proofs(name authz.API, at time.Time) *authz.Proofs {
+	api, ok := v.apis[name]
+	if !ok || api.proofs == nil {
+		return nil
+	}
+	return api.proofs.Proofs(at)
+}
+
 // Verify implements authz.Tokens.
 func (v *Verifier) Verify(ctx context.Context, name authz.API, request *authz.Request, certificate *authz.Certificate, at time.Time) (*authz.Token, error) {
-	credential, err := bearer(request)
+	sent, err := credentialOf(request)
 	if err != nil {
 		return nil, err
 	}
 	api, ok := v.apis[name]
-	if !ok {
+	switch {
+	case !ok:
 		return nil, errUnknownAPI
+	case sent.proven && api.proofs == nil:
+		return nil, fmt.Errorf("credentials: %w", authz.UnsupportedScheme)
 	}
-	known, err := v.genuine(ctx, credential, api, at)
+	known, err := v.genuine(ctx, sent.token, api, at)
 	if err != nil {
 		return nil, err
 	}
-	if err := known.admit(api, certificate, at); err != nil {
+	if err := known.admit(api, at); err != nil {
 		return nil, err
 	}
-	return known.token, nil
+	return known.sentBy(ctx, sender{certificate, sent, request, api.proofs}, at)
 }
 
 // genuine returns the credential's token, from the cache or verified now.
@@ -195,19 +235,31 @@ type verified struct {
 	claims *claims
 }
 
-// admit checks what depends on the API, the time and the request, and may differ
-// each time the token is sent.
-func (k *verified) admit(api *api, certificate *authz.Certificate, at time.Time) error {
+// admit checks what depends on the API and the time, and may differ each time the token
+// is sent.
+func (k *verified) admit(api *api, at time.Time) error {
 	if !api.takes(k.issuer.name) {
 		return fmt.Errorf("token: %w: not accepted here", authz.TokenIssuer)
 	}
 	if !slices.ContainsFunc(k.claims.audiences, func(a string) bool { return slices.Contains(api.audiences, a) }) {
 		return fmt.Errorf("token: %w", authz.TokenAudience)
 	}
-	if err := k.checkTimes(at); err != nil {
-		return err
+	return k.checkTimes(at)
+}
+
+// sentBy checks that the token was sent by whom it is bound to, and hands it out. Nothing
+// of this is remembered.
+func (k *verified) sentBy(ctx context.Context, s sender, at time.Time) (*authz.Token, error) {
+	next, err := k.claims.confirmation.check(ctx, s, at)
+	if err != nil {
+		return nil, err
 	}
-	return k.claims.confirmation.check(certificate)
+	if next == "" {
+		return k.token, nil
+	}
+	token := *k.token
+	token.NextNonce = next
+	return &token, nil
 }
 
 // checkTimes holds exp, nbf and iat against the clock (RFC 7519 §4.1.4 to §4.1.6),

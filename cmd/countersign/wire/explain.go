@@ -27,7 +27,7 @@ func (l *Loaded) Explain(ctx context.Context, now func() time.Time, log *slog.Lo
 		return nil, nil, l.Config.Locate("", l.Config.TokenKeys(authz.ProblemsOf(err)))
 	}
 	keys.Settle(ctx)
-	snapshot, err := l.snapshot(keys)
+	snapshot, err := l.snapshot(keys, readProofs(l.Config.State, now))
 	if err != nil {
 		keys.Close()
 		return nil, nil, err

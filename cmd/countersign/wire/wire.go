@@ -113,6 +113,7 @@ type System struct {
 
 	tracer oteltrace.Tracer
 	keys   *token.KeyRing
+	proofs *proofs
 	log    *audit.Log
 }
 
@@ -142,7 +143,7 @@ func (l *Loaded) Start(tracer oteltrace.Tracer, log *slog.Logger) (*System, erro
 
 // snapshot is what checks are decided by while l is in force.
 func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
-	snapshot, err := l.snapshot(s.keys)
+	snapshot, err := l.snapshot(s.keys, s.proofs)
 	if err != nil {
 		return nil, err
 	}
@@ -151,12 +152,14 @@ func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
 	return snapshot, nil
 }
 
-func (l *Loaded) snapshot(ring *token.KeyRing) (*authz.Snapshot, error) {
+func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot, error) {
 	keys, err := ring.Keys(l.Config.Tokens())
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := token.New(l.Config.Tokens(), keys, rego.PrepareClaims)
+	tokens, err := token.New(l.Config.Tokens(), token.Environment{
+		Keys: keys, Prepare: rego.PrepareClaims, Replays: proofs.replays, Nonces: proofs.nonces,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +169,7 @@ func (l *Loaded) snapshot(ring *token.KeyRing) (*authz.Snapshot, error) {
 		Contracts:    l.Contracts,
 		Certificates: certificate.New(),
 		Tokens:       tokens,
+		Proofs:       tokens,
 		Policy:       l.Policy,
 		Inputs:       l.inputs(),
 	}, nil
@@ -216,6 +220,9 @@ func (s *System) open(log *slog.Logger) error {
 	for _, repair := range s.log.Repairs() {
 		log.Warn("records", "folder", s.Config.Audit.Folder, "found", repair)
 	}
+	if s.proofs, err = openProofs(state); err != nil {
+		return err
+	}
 	if s.keys, err = token.OpenKeys(s.Config.Tokens(), jwks.Environment{Log: log}); err != nil {
 		return s.Config.Locate("", s.Config.TokenKeys(authz.ProblemsOf(err)))
 	}
@@ -250,6 +257,9 @@ func (s *System) Records() audit.State { return s.log.State() }
 func (s *System) Close() error {
 	if s.keys != nil {
 		s.keys.Close()
+	}
+	if s.proofs != nil {
+		s.proofs.replays.Close()
 	}
 	var err error
 	if s.log != nil {

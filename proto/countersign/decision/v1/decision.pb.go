@@ -72,7 +72,7 @@ type Decision struct {
 	Path string `protobuf:"bytes,14,opt,name=path,proto3" json:"path,omitempty"`
 	// Who called; absent until a token was verified.
 	Caller *Caller `protobuf:"bytes,15,opt,name=caller,proto3" json:"caller,omitempty"`
-	// How the token was tied to its sender and proven so: "mtls".
+	// How the token was tied to its sender and proven so: "mtls", "dpop".
 	Binding []string `protobuf:"bytes,16,rep,name=binding,proto3" json:"binding,omitempty"`
 	// SHA-256 of the client certificate's DER encoding, base64url without padding:
 	// the x5t#S256 of RFC 8705 section 3.1.

@@ -1,0 +1,52 @@
+package wire
+
+import (
+	"crypto/rand"
+	"path/filepath"
+	"time"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit/secret"
+	"github.com/countersign-io/countersign/authz/replay"
+	"github.com/countersign-io/countersign/authz/replay/memory"
+	"github.com/countersign-io/countersign/authz/token/dpop"
+)
+
+// proofs are what proofs of possession are counted and made fresh with. They are opened
+// once, so that no reload forgets what was used, or changes what clients were told.
+type proofs struct {
+	nonces  *dpop.Nonces
+	replays *replay.Store
+}
+
+// nonceKey is the file of the key of nonces.
+func nonceKey(state string) string { return filepath.Join(state, "nonce.key") }
+
+// openProofs takes the key of nonces from state, where it is made if it is absent.
+func openProofs(state string) (*proofs, error) {
+	var problems authz.Problems
+	key := secret.Open(nonceKey(state), "", &problems)
+	if key == nil {
+		for i := range problems {
+			problems[i].File = nonceKey(state)
+		}
+		return nil, problems
+	}
+	return newProofs(dpop.NewNonces(key.ID, key.Secret), nil), nil
+}
+
+// readProofs writes nothing, and has seen nothing before. Where the key of nonces cannot
+// be read, no nonce stands.
+func readProofs(state string, now func() time.Time) *proofs {
+	var unread authz.Problems
+	key := secret.Read(nonceKey(state), "", &unread)
+	if key == nil {
+		key = &secret.Key{ID: "none", Secret: make([]byte, secret.Size)}
+		rand.Read(key.Secret)
+	}
+	return newProofs(dpop.NewNonces(key.ID, key.Secret), now)
+}
+
+func newProofs(nonces *dpop.Nonces, now func() time.Time) *proofs {
+	return &proofs{nonces: nonces, replays: replay.New(memory.New(memory.Config{Now: now}))}
+}
