@@ -150,7 +150,7 @@ func openLarge(b testing.TB) (*wire.System, *authz.Request) {
 		Method: "GET", Path: "/accounts/22289/parts-73?page=2", Headers: headers, Listener: bank.MTLS, Certificate: bank.Acme,
 		Token: bank.Token{As: "ann", Claims: map[string]any{"exp": "1h"}},
 	}}
-	request, err := story.Request(made)
+	request, err := story.Request(made, "")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -18,6 +18,9 @@ const (
 	claimsGo      = "authz/token/claims.go"
 	callerGo      = "authz/token/caller.go"
 	bindingGo     = "authz/token/binding.go"
+	dpopGo        = "authz/token/dpop/dpop.go"
+	proofGo       = "authz/token/dpop/proof.go"
+	nonceGo       = "authz/token/dpop/nonce.go"
 	keySetGo      = "authz/token/jwks/set.go"
 	ownershipGo   = "authz/ownership/ownership.go"
 	allowGo       = "envoy/allow.go"
@@ -94,7 +97,7 @@ var mutations = []mutation{
 	{
 		name: "the credentials' scheme",
 		edits: []edit{{credentialsGo,
-			"case !strings.EqualFold(scheme, \"Bearer\"):",
+			"case !proven && !strings.EqualFold(scheme, \"Bearer\"):",
 			"case false:"}},
 		stories: []string{"68-password"},
 	},
@@ -205,7 +208,7 @@ var mutations = []mutation{
 		edits: []edit{{bindingGo,
 			"return fmt.Errorf(\"binding: %w\", authz.CertificateMissing)",
 			"return nil"}},
-		stories: []string{"22-stolen-token", "24-listener-without-certificates", "25-forged-certificate-header"},
+		stories: []string{"22-stolen-token", "24-listener-without-certificates", "25-forged-certificate-header", "87-proof-without-certificate"},
 	},
 	{
 		name: "a bound token comes with its own certificate",
@@ -217,9 +220,104 @@ var mutations = []mutation{
 	{
 		name: "a binding that is not understood is not satisfied",
 		edits: []edit{{bindingGo,
-			"return fmt.Errorf(\"binding: %w\", authz.BindingUnsupported)",
-			"return nil"}},
+			"return \"\", fmt.Errorf(\"binding: %w\", authz.BindingUnsupported)",
+			"return \"\", nil"}},
 		stories: []string{"73-token-bound-otherwise"},
+	},
+
+	// Who asks: the proof of a key.
+	{
+		name: "a bound key is proven",
+		edits: []edit{{bindingGo,
+			"return s.proofs.Verify(ctx, call)",
+			"return \"\", nil"}},
+		stories: []string{"88-proof-replayed", "89-proof-for-another-method", "90-proof-for-another-url", "91-proof-of-another-key",
+			"92-proof-for-another-token", "93-proof-too-old", "94-proof-without-nonce", "95-proof-missing", "97-proof-forged", "99-proof-malformed"},
+	},
+	{
+		name: "a token that is bound to a key is not sent as another",
+		edits: []edit{{bindingGo,
+			"return \"\", fmt.Errorf(\"binding: %w\", authz.ProofDowngraded)",
+			"return \"\", nil"}},
+		stories: []string{"96-proof-downgraded"},
+	},
+	{
+		name: "a token that is bound to no key is not sent as if it were",
+		edits: []edit{{bindingGo,
+			"return \"\", fmt.Errorf(\"binding: %w\", authz.ProofUnbound)",
+			"return \"\", nil"}},
+		stories: []string{"98-proof-of-nothing"},
+	},
+	{
+		// What is not there is malformed.
+		name: "a proof that is missing is told so",
+		edits: []edit{{dpopGo,
+			"return \"\", fmt.Errorf(\"proof: %w\", authz.ProofMissing)",
+			"return \"\", nil"}},
+		stories: []string{"95-proof-missing"},
+	},
+	{
+		name: "the proof's type",
+		edits: []edit{{proofGo,
+			"if !parsed.IsType(\"dpop+jwt\") {",
+			"if false {"}},
+		stories: []string{"99-proof-malformed"},
+	},
+	{
+		name: "the proof's signature",
+		edits: []edit{{dpopGo,
+			"if err := p.Verify(p.key.Public); err != nil {",
+			"if false {"}},
+		stories: []string{"97-proof-forged"},
+	},
+	{
+		name: "the proof's method",
+		edits: []edit{{dpopGo,
+			"if p.method != request.Method {",
+			"if false {"}},
+		stories: []string{"89-proof-for-another-method"},
+	},
+	{
+		name: "the proof's URL",
+		edits: []edit{{dpopGo,
+			"if !ok || !slices.ContainsFunc(v.origins, func(origin string) bool { return url == origin+path }) {",
+			"if !ok || path == \"\" {"}},
+		stories: []string{"90-proof-for-another-url"},
+	},
+	{
+		name: "a nonce is demanded",
+		edits: []edit{{nonceGo,
+			"return \"\", fmt.Errorf(\"proof: %w: there is none\", authz.ProofNonce)",
+			"return \"\", nil"}},
+		stories: []string{"94-proof-without-nonce"},
+	},
+	{
+		name: "a proof is young",
+		edits: []edit{{dpopGo,
+			"case p.issuedAt.Before(at.Add(-v.maxAge)):",
+			"case false:"}},
+		stories: []string{"93-proof-too-old"},
+	},
+	{
+		name: "the proof's token",
+		edits: []edit{{dpopGo,
+			"if subtle.ConstantTimeCompare(p.token, digest[:]) != 1 {",
+			"if len(digest) == 0 {"}},
+		stories: []string{"92-proof-for-another-token"},
+	},
+	{
+		name: "the proof's key",
+		edits: []edit{{dpopGo,
+			"if subtle.ConstantTimeCompare(p.key.Thumbprint[:], call.Key[:]) != 1 {",
+			"if false {"}},
+		stories: []string{"91-proof-of-another-key"},
+	},
+	{
+		name: "a proof is good once",
+		edits: []edit{{dpopGo,
+			"case !fresh:",
+			"case !fresh && p.id == \"\":"}},
+		stories: []string{"88-proof-replayed"},
 	},
 
 	// What the contract lets such a caller ask for.

@@ -36,7 +36,7 @@ func TestAmbiguousTargetsPure(t *testing.T) {
 		for _, token := range []bank.Token{{As: "ann"}, {As: "ann", Bad: "forged_key"}, {}} {
 			story := ambiguous(target)
 			story.Ask.Token = token
-			request, err := story.Request(b)
+			request, err := story.Request(b, "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
 	"github.com/countersign-io/countersign/examples/openbanking/bank"
@@ -77,15 +78,29 @@ func wireBank(t testing.TB, b *bank.Bank) *wire.System {
 	return system
 }
 
+// nonceOf is what a client without a token is told to put into its proofs.
+func nonceOf(t *testing.T, system *wire.System) string {
+	t.Helper()
+	told := system.Pipeline.Check(t.Context(), &authz.Request{API: bank.API, Method: "GET", Host: "localhost", Target: "/accounts"})
+	if told.Proofs == nil || told.Proofs.Nonce == "" {
+		t.Fatal("the bank demands no nonce")
+	}
+	return told.Proofs.Nonce
+}
+
 // TestStoriesPure tells every story to the pipeline alone, with neither Envoy nor
 // network.
 func TestStoriesPure(t *testing.T) {
 	b, system := openSystem(t)
+	nonce := nonceOf(t, system)
 	for _, story := range stories(t) {
 		t.Run(story.Name, func(t *testing.T) {
-			request, err := story.Request(b)
+			request, err := story.Request(b, nonce)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if story.Ask.Proof != nil && story.Ask.Proof.Twice {
+				system.Pipeline.Check(t.Context(), request)
 			}
 			got := system.Pipeline.Check(t.Context(), request)
 			if got.Allowed != story.Want.Allowed || got.Code() != story.Want.Reason {

@@ -76,7 +76,7 @@ func ask(script *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 1 {
 		story.Body = []byte(script.ReadFile(args[1]))
 	}
-	request, err := story.Request(script.Value("bank").(*bank.Bank))
+	request, err := story.Request(script.Value("bank").(*bank.Bank), "")
 	script.Check(err)
 	script.Check(writeCheck(script.MkAbs("request.json"), request))
 }
@@ -107,7 +107,7 @@ func checkRequest(request *authz.Request) any {
 }
 
 // varying is what differs from run to run.
-var varying = regexp.MustCompile(`((?:revision|thumbprint|x5t#S256|pseudonyms|pseudonym|input |took) +)[^\s,]+` +
+var varying = regexp.MustCompile(`((?:revision|thumbprint|x5t#S256|dpop-nonce|pseudonyms|pseudonym|input |took) +)[^\s,]+` +
 	`|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // steady writes the last command's output to the file told, without what varies.
@@ -125,7 +125,7 @@ func asked(t *testing.T, ask bank.Ask) (file string, made *bank.Bank, request *a
 		t.Fatal(err)
 	}
 	story := bank.Story{Ask: ask}
-	if request, err = story.Request(made); err != nil {
+	if request, err = story.Request(made, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := writeCheck(filepath.Join(dir, "request.json"), request); err != nil {

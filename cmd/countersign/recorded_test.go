@@ -33,7 +33,7 @@ import (
 func decided(script *testscript.TestScript, _ bool, args []string) {
 	story := bank.Story{Ask: bank.Ask{Listener: bank.MTLS}}
 	script.Check(json.Unmarshal([]byte(script.ReadFile(args[0])), &story.Ask))
-	request, err := story.Request(script.Value("bank").(*bank.Bank))
+	request, err := story.Request(script.Value("bank").(*bank.Bank), "")
 	script.Check(err)
 	cfg, err := config.Load(script.MkAbs("countersign.yaml"), os.LookupEnv)
 	script.Check(err)

@@ -30,7 +30,8 @@ type Bank struct {
 	Certificates *Certificates
 	Issuer       *Issuer
 
-	now time.Time
+	holders holders
+	now     time.Time
 }
 
 // Open makes a bank in dir, which is created, and in which files of an earlier bank
@@ -57,6 +58,10 @@ func Open(dir string, now time.Time) (*Bank, error) {
 	if err != nil {
 		return nil, err
 	}
+	holders, err := newHolders()
+	if err != nil {
+		return nil, err
+	}
 	keys, err := issuer.JWKS()
 	if err != nil {
 		return nil, err
@@ -64,7 +69,7 @@ func Open(dir string, now time.Time) (*Bank, error) {
 	if err := os.WriteFile(filepath.Join(dir, "jwks.json"), keys, 0o600); err != nil {
 		return nil, fmt.Errorf("bank: %w", err)
 	}
-	return &Bank{Dir: dir, Certificates: certificates, Issuer: issuer, now: now}, nil
+	return &Bank{Dir: dir, Certificates: certificates, Issuer: issuer, holders: holders, now: now}, nil
 }
 
 // copyFiles puts the contract and the policy, without its tests, into dir.

@@ -91,6 +91,9 @@ func TestClaims(t *testing.T) {
 			map[string]any{"client_id": "desk", "actor_type": "employee", "cnf": nil}},
 		{"another client has its own certificate", Token{As: "ann", Client: Zeta},
 			map[string]any{"client_id": "zeta", "cnf": map[string]any{"x5t#S256": bank.Certificates.thumbprint(Zeta)}}},
+		{"a token can be bound to the client's key", Token{As: "ann", Bound: toKey}, map[string]any{"cnf": map[string]any{"jkt": jkt(t, bank, Acme)}}},
+		{"and to both", Token{As: "ann", Client: Zeta, Bound: toBoth},
+			map[string]any{"cnf": map[string]any{"jkt": jkt(t, bank, Zeta), "x5t#S256": bank.Certificates.thumbprint(Zeta)}}},
 		{"a claim is replaced, set by duration, or taken away", Token{As: "ann", Claims: map[string]any{"scope": "accounts", "nbf": "5m", "jti": nil}},
 			map[string]any{"scope": "accounts", "nbf": now + 300, "jti": nil}},
 	}
@@ -117,6 +120,7 @@ func TestMistakesInTokens(t *testing.T) {
 		"a duration that is none": {As: "ann", Claims: map[string]any{"exp": "soon"}},
 		"an unknown algorithm":    {As: "ann", Algorithm: "RS256"},
 		"an unknown way":          {As: "ann", Bad: "upside_down"},
+		"an unknown binding":      {As: "ann", Bound: "hand and foot"},
 	} {
 		if _, err := bank.Sign(token); err == nil {
 			t.Errorf("%s: Sign succeeds", name)

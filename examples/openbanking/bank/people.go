@@ -26,6 +26,9 @@ type Token struct {
 	Claims map[string]any `json:"claims"`
 	// Algorithm is ES256 or PS256; "" means ES256.
 	Algorithm string `json:"algorithm"`
+	// Bound is what the token is bound to: the client's certificate where it is "", its
+	// key with "key", and both with "both".
+	Bound string `json:"bound"`
 	// Bad is a way in which the token is badly made, or "".
 	Bad string `json:"bad"`
 }
@@ -77,18 +80,39 @@ func (b *Bank) claims(token Token) (map[string]any, error) {
 	}
 	// The bank's own desk sits on a listener of its own; third parties are bound.
 	if client, _ := claims["client_id"].(string); client != "desk" {
-		claims["cnf"] = map[string]any{"x5t#S256": b.Certificates.thumbprint(client)}
+		confirmation, err := b.confirmation(client, token.Bound)
+		if err != nil {
+			return nil, err
+		}
+		claims["cnf"] = confirmation
 	}
 	for name, value := range token.Claims {
 		if claims[name] = value; value == nil {
 			delete(claims, name)
 		}
 	}
-	return claims, b.fixTimes(claims)
+	return claims, fixTimes(claims, b.now)
+}
+
+// confirmation is the cnf of a client's tokens (RFC 7800 §3.1).
+func (b *Bank) confirmation(client, bound string) (map[string]any, error) {
+	members := map[string]any{}
+	if bound == "" || bound == toBoth {
+		members["x5t#S256"] = b.Certificates.thumbprint(client)
+	}
+	if bound == "" {
+		return members, nil
+	}
+	if bound != toKey && bound != toBoth {
+		return nil, fmt.Errorf("token: nothing to bind it to is called %q", bound)
+	}
+	thumbprint, err := b.holders.thumbprint(client)
+	members["jkt"] = thumbprint
+	return members, err
 }
 
 // fixTimes turns durations from now into NumericDates (RFC 7519 §2).
-func (b *Bank) fixTimes(claims map[string]any) error {
+func fixTimes(claims map[string]any, now time.Time) error {
 	for _, name := range []string{"iat", "exp", "nbf", "auth_time"} {
 		text, relative := claims[name].(string)
 		if !relative {
@@ -98,7 +122,7 @@ func (b *Bank) fixTimes(claims map[string]any) error {
 		if err != nil {
 			return fmt.Errorf("token: claim %s: %w", name, err)
 		}
-		claims[name] = b.now.Add(offset).Unix()
+		claims[name] = now.Add(offset).Unix()
 	}
 	return nil
 }

@@ -48,6 +48,10 @@ type Ask struct {
 	// Certificate is whose certificate the client presents, or "".
 	Certificate string `json:"certificate"`
 	Token       Token  `json:"token"`
+	// Scheme is Bearer or DPoP; "" means DPoP where there is a proof, else Bearer.
+	Scheme string `json:"scheme"`
+	// Proof is the proof of possession that comes with the token, or nil.
+	Proof *Proof `json:"proof"`
 }
 
 // Want is a story's want.json.
@@ -117,29 +121,52 @@ func strictly(data []byte, into any) error {
 	return decoder.Decode(into)
 }
 
-// headers are the request's own, without those that HTTP itself adds.
-func (s *Story) headers(bank *Bank) (authz.Headers, error) {
+// headers are the request's own, without those that HTTP itself adds. nonce is what the
+// client was told to put into its proofs, or "".
+func (s *Story) headers(bank *Bank, nonce string) (authz.Headers, error) {
 	var fields authz.Headers
 	for _, name := range slices.Sorted(maps.Keys(s.Ask.Headers)) {
 		fields = append(fields, authz.Header{Name: strings.ToLower(name), Value: s.Ask.Headers[name]})
 	}
-	token, err := bank.Sign(s.Ask.Token)
+	credentials, err := s.credentials(bank, nonce)
 	if err != nil {
 		return nil, err
 	}
-	if token != "" {
-		fields = append(fields, authz.Header{Name: "authorization", Value: "Bearer " + token})
-	}
+	fields = append(fields, credentials...)
 	if _, said := fields.Value("content-type"); s.Body != nil && !said {
 		fields = append(fields, authz.Header{Name: "content-type", Value: "application/json"})
 	}
 	return fields, nil
 }
 
+// credentials are the token and its proof, if there are any.
+func (s *Story) credentials(bank *Bank, nonce string) (authz.Headers, error) {
+	token, err := bank.Sign(s.Ask.Token)
+	if token == "" || err != nil {
+		return nil, err
+	}
+	scheme := s.Ask.Scheme
+	if scheme == "" && s.Ask.Proof != nil {
+		scheme = "DPoP"
+	} else if scheme == "" {
+		scheme = "Bearer"
+	}
+	fields := authz.Headers{{Name: "authorization", Value: scheme + " " + token}}
+	if s.Ask.Proof == nil {
+		return fields, nil
+	}
+	proof, err := bank.prove(*s.Ask.Proof, s.Ask.Method, s.Ask.Path, token, nonce)
+	return append(fields, authz.Header{Name: "dpop", Value: proof}), err
+}
+
 // HTTP is the story's request to the running bank, and the client to send it with,
 // which trusts the demo's authority and presents the story's certificate.
 func (s *Story) HTTP(ctx context.Context, stack *Stack) (*http.Request, *http.Client, error) {
-	fields, err := s.headers(stack.Bank)
+	nonce := ""
+	if s.Ask.Proof != nil {
+		nonce = stack.nonce(ctx, s.Ask.Listener)
+	}
+	fields, err := s.headers(stack.Bank, nonce)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -177,10 +204,25 @@ func (s *Stack) Client(certificate string) *http.Client {
 	}}
 }
 
+// nonce is what the bank tells a client without a token to put into its proofs, or ""
+// where it tells nothing.
+func (s *Stack) nonce(ctx context.Context, listener string) string {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+s.Address(listener)+"/accounts", nil)
+	if err != nil {
+		return ""
+	}
+	response, err := s.Client("").Do(request)
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	return response.Header.Get("DPoP-Nonce")
+}
+
 // Request is the same request as Countersign would get it from Envoy, for a run
-// without either.
-func (s *Story) Request(bank *Bank) (*authz.Request, error) {
-	fields, err := s.headers(bank)
+// without either. nonce is what Countersign asks of proofs, or "".
+func (s *Story) Request(bank *Bank, nonce string) (*authz.Request, error) {
+	fields, err := s.headers(bank, nonce)
 	if err != nil {
 		return nil, err
 	}

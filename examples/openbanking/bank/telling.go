@@ -39,7 +39,8 @@ func (r *Record) Code() string {
 
 // Told is what came of a story.
 type Told struct {
-	Status    int
+	Status int
+	// Challenge is WWW-Authenticate, a line for each.
 	Challenge string
 	// Reached is how often the upstream was called, and Received what it got.
 	Reached  int
@@ -57,6 +58,11 @@ func (s *Story) Tell(ctx context.Context, stack *Stack) (*Told, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Ask.Proof != nil && s.Ask.Proof.Twice {
+		if err := sendFirst(ctx, client, request); err != nil {
+			return nil, err
+		}
+	}
 	before := stack.Upstream.Calls(s.Name)
 	response, err := client.Do(request)
 	if err != nil {
@@ -69,12 +75,26 @@ func (s *Story) Tell(ctx context.Context, stack *Stack) (*Told, error) {
 	}
 	told := &Told{
 		Status:    response.StatusCode,
-		Challenge: response.Header.Get("WWW-Authenticate"),
+		Challenge: strings.Join(response.Header.Values("WWW-Authenticate"), "\n"),
 		Reached:   stack.Upstream.Calls(s.Name) - before,
 	}
 	told.read(response.Header, body)
 	told.Record, err = stack.record(ctx, told.DecisionID)
 	return told, err
+}
+
+// sendFirst sends a request whose answer is of no matter.
+func sendFirst(ctx context.Context, client *http.Client, request *http.Request) error {
+	first := request.Clone(ctx)
+	var err error
+	if first.Body, err = request.GetBody(); err != nil {
+		return fmt.Errorf("story: %w", err)
+	}
+	response, err := client.Do(first)
+	if err != nil {
+		return fmt.Errorf("story: %w", err)
+	}
+	return response.Body.Close()
 }
 
 // read takes the decision's id from a denial's problem document (RFC 9457), or from

@@ -46,7 +46,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	received := Received{Method: r.Method, Path: r.RequestURI, Headers: map[string]string{}}
 	for name, values := range r.Header {
 		name = strings.ToLower(name)
-		if name != "authorization" && name != "cookie" {
+		if name != "authorization" && name != "dpop" && name != "cookie" {
 			received.Headers[name] = strings.Join(values, ",")
 		}
 	}

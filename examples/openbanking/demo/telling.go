@@ -46,6 +46,17 @@ func (t *telling) one(ctx context.Context, story bank.Story) {
 		return
 	}
 	t.line(story.Name, told, story.Faults(told))
+	if story.Ask.Proof != nil || story.Ask.Token.Bound != "" {
+		t.challenge(told)
+	}
+}
+
+// challenge tells what a client that proves its key is answered, since that is what it
+// goes by.
+func (t *telling) challenge(told *bank.Told) {
+	if told.Challenge != "" {
+		fmt.Fprintf(t.out, "     WWW-Authenticate: %s\n", strings.ReplaceAll(told.Challenge, "\n", "\n     WWW-Authenticate: "))
+	}
 }
 
 // line prints a story and, where it did not go as told, what differed.
