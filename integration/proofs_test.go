@@ -67,6 +67,32 @@ func TestNoncesThroughEnvoy(t *testing.T) {
 	}
 }
 
+// TestReloadForgetsNoProof puts another snapshot in force between a proof and its replay:
+// nonces and what was used are no part of a snapshot.
+func TestReloadForgetsNoProof(t *testing.T) {
+	b, system := openSystem(t)
+	nonce := nonceOf(t, system)
+	all := stories(t)
+	proven := all[slices.IndexFunc(all, func(s bank.Story) bool { return s.Name == "86-proof" })]
+	request, err := proven.Request(b, nonce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := system.Pipeline.Check(t.Context(), request); !got.Allowed {
+		t.Fatalf("Check() = %s (%s), want an allow", got.Code(), got.Detail)
+	}
+	cfg := *system.Config
+	cfg.Region = "US"
+	next, err := system.Prepare(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	system.Pipeline.Load(next)
+	if got := system.Pipeline.Check(t.Context(), request); got.Reason != authz.ProofReplayed {
+		t.Errorf("Check() after a reload = %s, want %s", got.Code(), authz.ProofReplayed)
+	}
+}
+
 // TestChallengesThroughEnvoy holds that Envoy passes on both challenges, in order.
 func TestChallengesThroughEnvoy(t *testing.T) {
 	stack := startBank(t, bank.Options{})
