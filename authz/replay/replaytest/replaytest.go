@@ -39,6 +39,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("seen by both at once", func(t *testing.T) { seenAtOnce(t, open(t)) })
 	runLimits(t, open)
 	runLog(t, open)
+	t.Run("revoked", func(t *testing.T) { revoked(t, open(t)) })
 	t.Run("time is up", func(t *testing.T) { timeIsUp(t, open(t)) })
 	t.Run("ready", func(t *testing.T) { ready(t, open(t)) })
 }
