@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -208,4 +209,27 @@ func get(t *testing.T, url string) (code int, body string) {
 		t.Fatal(err)
 	}
 	return response.StatusCode, string(text)
+}
+
+// A Redis that is not there yet does not keep it from starting, and from being ready it does.
+func TestServeIsNotReadyWithoutItsRedis(t *testing.T) {
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody.Close() // so that what connects is refused
+	file := bankFolder(t)
+	rewrite(t, file, "policy:", "replay: {engine: redis, redis: {address: \""+nobody.Addr().String()+"\"}}\n\npolicy:")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	s := start(ctx, t, file, world{})
+	if got := health(t, s.connection); got != healthv1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("health without Redis = %v, want NOT_SERVING", got)
+	}
+	code, text := get(t, s.console+"/readyz")
+	if code != http.StatusServiceUnavailable || !strings.Contains(text, "replay: redis:") {
+		t.Errorf("/readyz without Redis = %d %q, want 503 and why", code, text)
+	}
+	stop()
+	s.wantEnd(t)
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/countersign-io/countersign/authz/console"
 	"github.com/countersign-io/countersign/authz/contract"
 	"github.com/countersign-io/countersign/authz/ownership"
+	"github.com/countersign-io/countersign/authz/replay"
 	"github.com/countersign-io/countersign/authz/token"
 	"github.com/countersign-io/countersign/envoy"
 	"github.com/countersign-io/countersign/rego"
@@ -45,6 +46,7 @@ type Config struct {
 	TokenCache token.Cache      `yaml:"token_cache"`
 	Ownership  ownership.Config `yaml:"ownership"`
 	Consent    *consent.Config  `yaml:"consent"`
+	Replay     replay.Config    `yaml:"replay"`
 	Policy     rego.Config      `yaml:"policy"`
 	Audit      audit.Config     `yaml:"audit"`
 
@@ -130,6 +132,14 @@ func (c *Config) resolve(folder string) {
 	}
 	if c.Consent != nil {
 		from(&c.Consent.Database)
+	}
+	if server := c.Replay.Redis; server != nil {
+		from(&server.PasswordFile)
+		if server.TLS != nil {
+			from(&server.TLS.CAFile)
+			from(&server.TLS.CertificateFile)
+			from(&server.TLS.KeyFile)
+		}
 	}
 	from(&c.Policy.Path)
 	from(&c.Audit.Folder)

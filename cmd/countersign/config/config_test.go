@@ -122,6 +122,7 @@ apis: [{name: a, document: a.yaml, audiences: [x]}]
 issuers: [{issuer: "https://i", jwks: {url: "https://i/k"}}, {issuer: "https://j", jwks: {file: /etc/j.json}}]
 ownership: {account: {database: bank.db}}
 consent: {database: bank.db}
+replay: {redis: {password_file: p, tls: {ca_file: ca, certificate_file: c, key_file: /etc/k}}}
 policy: {path: policy}
 `), 0o600)
 	if err != nil {
@@ -132,10 +133,12 @@ policy: {path: policy}
 		t.Fatal(err)
 	}
 	got := []string{c.Server.Listen, c.State, c.APIs[0].Contract.Document, c.Issuers[0].JWKS.CacheDir, c.Issuers[1].JWKS.File,
-		c.Ownership["account"].Database, c.Consent.Database, c.Policy.Path, c.Audit.Folder, c.Audit.PseudonymKey, c.Audit.InputKey}
+		c.Ownership["account"].Database, c.Consent.Database, c.Policy.Path, c.Audit.Folder, c.Audit.PseudonymKey, c.Audit.InputKey,
+		c.Replay.Redis.PasswordFile, c.Replay.Redis.TLS.CAFile, c.Replay.Redis.TLS.CertificateFile, c.Replay.Redis.TLS.KeyFile}
 	in := func(names ...string) string { return filepath.Join(append([]string{dir}, names...)...) }
 	want := []string{"unix:" + in("authz.sock"), in("state"), in("a.yaml"), in("state", "keys"), "/etc/j.json",
-		in("bank.db"), in("bank.db"), in("policy"), in("state", "records"), in("state", "pseudonym.key"), in("state", "input.key")}
+		in("bank.db"), in("bank.db"), in("policy"), in("state", "records"), in("state", "pseudonym.key"), in("state", "input.key"),
+		in("p"), in("ca"), in("c"), "/etc/k"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("paths (-want +got):\n%s", diff)
 	}

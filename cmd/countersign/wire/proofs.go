@@ -10,6 +10,7 @@ import (
 	"github.com/countersign-io/countersign/authz/replay"
 	"github.com/countersign-io/countersign/authz/replay/memory"
 	"github.com/countersign-io/countersign/authz/token/dpop"
+	"github.com/countersign-io/countersign/cmd/countersign/config"
 )
 
 // proofs are what proofs of possession are counted and made fresh with. They are opened
@@ -23,16 +24,20 @@ type proofs struct {
 func nonceKey(state string) string { return filepath.Join(state, "nonce.key") }
 
 // openProofs takes the key of nonces from state, where it is made if it is absent.
-func openProofs(state string) (*proofs, error) {
+func openProofs(cfg *config.Config) (*proofs, error) {
 	var problems authz.Problems
-	key := secret.Open(nonceKey(state), "", &problems)
+	key := secret.Open(nonceKey(cfg.State), "", &problems)
 	if key == nil {
 		for i := range problems {
-			problems[i].File = nonceKey(state)
+			problems[i].File = nonceKey(cfg.State)
 		}
 		return nil, problems
 	}
-	return newProofs(dpop.NewNonces(key.ID, key.Secret), nil), nil
+	replays, err := replay.Open(cfg.Replay)
+	if err != nil {
+		return nil, cfg.Locate("replay", authz.ProblemsOf(err))
+	}
+	return &proofs{nonces: dpop.NewNonces(key.ID, key.Secret), replays: replays}, nil
 }
 
 // readProofs writes nothing, and has seen nothing before. Where the key of nonces cannot
@@ -44,9 +49,5 @@ func readProofs(state string, now func() time.Time) *proofs {
 		key = &secret.Key{ID: "none", Secret: make([]byte, secret.Size)}
 		rand.Read(key.Secret)
 	}
-	return newProofs(dpop.NewNonces(key.ID, key.Secret), now)
-}
-
-func newProofs(nonces *dpop.Nonces, now func() time.Time) *proofs {
-	return &proofs{nonces: nonces, replays: replay.New(memory.New(memory.Config{Now: now}))}
+	return &proofs{nonces: dpop.NewNonces(key.ID, key.Secret), replays: replay.New(memory.New(memory.Config{Now: now}))}
 }

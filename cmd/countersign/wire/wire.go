@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	oteltrace "go.opentelemetry.io/otel/trace"
 
@@ -65,6 +67,7 @@ func (l *Loaded) read() authz.Problems {
 	found("", checkKeyFiles(cfg))
 	found("", cfg.Server.Check())
 	found("", cfg.CheckAdmin())
+	found("replay", cfg.Replay.Check())
 	found("", checkPlaces(cfg).Err())
 	if cfg.Audit.Folder != "" { // else state is missing, which is told
 		found("", cfg.RecordKeys(cfg.Audit.Check()).Err())
@@ -220,7 +223,7 @@ func (s *System) open(log *slog.Logger) error {
 	for _, repair := range s.log.Repairs() {
 		log.Warn("records", "folder", s.Config.Audit.Folder, "found", repair)
 	}
-	if s.proofs, err = openProofs(state); err != nil {
+	if s.proofs, err = openProofs(s.Config); err != nil {
 		return err
 	}
 	if s.keys, err = token.OpenKeys(s.Config.Tokens(), jwks.Environment{Log: log}); err != nil {
@@ -240,6 +243,9 @@ func guarded(cfg *config.Config) error {
 	return nil
 }
 
+// readyTimeout bounds how long a store may take to say that it is there.
+const readyTimeout = time.Second
+
 // Ready is nil where every request can be decided and recorded, else it says what is
 // missing.
 func (s *System) Ready() error {
@@ -247,7 +253,9 @@ func (s *System) Ready() error {
 	if fault := s.log.State().Fault; fault != nil {
 		err = errors.Join(err, fmt.Errorf("records: %w", fault))
 	}
-	return err
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	defer cancel()
+	return errors.Join(err, s.proofs.replays.Ready(ctx))
 }
 
 // Records tells how the log stands.
