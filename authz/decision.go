@@ -64,6 +64,8 @@ type Verdict struct {
 	Waived []string
 	// StepUp asks the user to authenticate again (RFC 9470); only with a denial.
 	StepUp *StepUp
+	// Limits are spent where the verdict allows, all of them or none; eight at most.
+	Limits []Limit
 	Reply  Reply
 }
 
@@ -109,6 +111,8 @@ type Decision struct {
 	// NextNonce is what the caller's next proof must hold, or "" where that need not
 	// be told.
 	NextNonce string
+	// Spending is what came of the limits; its Left is empty where none were spent.
+	Spending Spending
 
 	Revision string
 	Elapsed  time.Duration

@@ -308,6 +308,9 @@ type Facts struct {
 	Consent *Consent
 	Region  Region
 
+	// Spending is what came of the limits of an allow.
+	Spending Spending
+
 	// Input is what the policy was given of all this, to be kept with the record. It
 	// is nil where the policy was not asked, and where nothing is kept of it.
 	Input *Input

@@ -10,7 +10,9 @@ import (
 // Limit is how often something may be done: at most Max times in a window, which
 // begins with the first time and ends with all of them free again.
 type Limit struct {
-	// Key says what is counted, and for whom, such as "client:acme", 1 to 512 bytes. It
+	// Name is what the caller and the record are told of it, [a-z0-9_]{1,64}.
+	Name string
+	// Key says what is counted, and for whom, such as "client:acme", 1 to 4096 bytes. It
 	// may name a person: it is hashed before it goes anywhere.
 	Key string
 	// Max is 1 to a thousand million.
@@ -21,14 +23,15 @@ type Limit struct {
 
 // Bounds of a Limit.
 const (
-	maxLimitKey    = 512
+	maxLimitKey    = 4096
 	maxLimitMax    = 1_000_000_000
 	maxLimitWindow = 31 * 24 * time.Hour
 )
 
 // Faults of a limit. Their texts hold nothing of its key.
 var (
-	errLimitKey    = errors.New("limit: the key is not 1 to 512 bytes")
+	errLimitName   = errors.New("limit: the name is not [a-z0-9_]{1,64}")
+	errLimitKey    = errors.New("limit: the key is not 1 to 4096 bytes")
 	errLimitMax    = errors.New("limit: max is not 1 to 1000000000")
 	errLimitWindow = errors.New("limit: the window is not 1 ms to 31 days in whole milliseconds")
 )
@@ -36,6 +39,8 @@ var (
 // Check says what is wrong with a limit, or nil.
 func (l Limit) Check() error {
 	switch {
+	case !IsCode(l.Name):
+		return errLimitName
 	case l.Key == "" || len(l.Key) > maxLimitKey:
 		return errLimitKey
 	case l.Max < 1 || l.Max > maxLimitMax:
@@ -46,8 +51,8 @@ func (l Limit) Check() error {
 	return nil
 }
 
-// Counter is the hash under which a limit is counted. Limits that differ in Max alone
-// share a counter, so that one which is changed keeps what was spent.
+// Counter is the hash under which a limit is counted. Limits of the same Key and
+// Window share a counter, so that one which is changed keeps what was spent.
 func (l Limit) Counter() [32]byte {
 	data := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(l.Key)), uint64(l.Window))
 	return sha256.Sum256(append(data, l.Key...))

@@ -12,18 +12,20 @@ func TestLimitCheck(t *testing.T) {
 		limit Limit
 		ok    bool
 	}{
-		{"least", Limit{"k", 1, time.Millisecond}, true},
-		{"most", Limit{strings.Repeat("k", 512), 1_000_000_000, 31 * 24 * time.Hour}, true},
+		{"least", Limit{"n", "k", 1, time.Millisecond}, true},
+		{"most", Limit{"n", strings.Repeat("k", 4096), 1_000_000_000, 31 * 24 * time.Hour}, true},
 		{"zero", Limit{}, false},
-		{"no key", Limit{"", 1, time.Minute}, false},
-		{"key too long", Limit{strings.Repeat("k", 513), 1, time.Minute}, false},
-		{"no max", Limit{"k", 0, time.Minute}, false},
-		{"max below zero", Limit{"k", -1, time.Minute}, false},
-		{"max too high", Limit{"k", 1_000_000_001, time.Minute}, false},
-		{"no window", Limit{"k", 1, 0}, false},
-		{"window below zero", Limit{"k", 1, -time.Minute}, false},
-		{"window of microseconds", Limit{"k", 1, time.Minute + time.Microsecond}, false},
-		{"window too long", Limit{"k", 1, 31*24*time.Hour + time.Millisecond}, false},
+		{"no name", Limit{"", "k", 1, time.Minute}, false},
+		{"a name of other letters", Limit{"n\"", "k", 1, time.Minute}, false},
+		{"no key", Limit{"n", "", 1, time.Minute}, false},
+		{"key too long", Limit{"n", strings.Repeat("k", 4097), 1, time.Minute}, false},
+		{"no max", Limit{"n", "k", 0, time.Minute}, false},
+		{"max below zero", Limit{"n", "k", -1, time.Minute}, false},
+		{"max too high", Limit{"n", "k", 1_000_000_001, time.Minute}, false},
+		{"no window", Limit{"n", "k", 1, 0}, false},
+		{"window below zero", Limit{"n", "k", 1, -time.Minute}, false},
+		{"window of microseconds", Limit{"n", "k", 1, time.Minute + time.Microsecond}, false},
+		{"window too long", Limit{"n", "k", 1, 31*24*time.Hour + time.Millisecond}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -35,11 +37,11 @@ func TestLimitCheck(t *testing.T) {
 }
 
 func TestLimitsAreCountedByKeyAndWindow(t *testing.T) {
-	base := Limit{"k", 1, time.Minute}
-	if (Limit{"k", 2, time.Minute}).Counter() != base.Counter() {
-		t.Error("limits that differ in Max are counted apart, want together")
+	base := Limit{"n", "k", 1, time.Minute}
+	if (Limit{"m", "k", 2, time.Minute}).Counter() != base.Counter() {
+		t.Error("limits that differ in name and Max are counted apart, want together")
 	}
-	for _, other := range []Limit{{"K", 1, time.Minute}, {"k\x00", 1, time.Minute}, {"k", 1, time.Hour}} {
+	for _, other := range []Limit{{"n", "K", 1, time.Minute}, {"n", "k\x00", 1, time.Minute}, {"n", "k", 1, time.Hour}} {
 		if other.Counter() == base.Counter() {
 			t.Errorf("%+v and %+v are counted together, want apart", other, base)
 		}

@@ -15,6 +15,8 @@ type Pipeline struct {
 	// Consents and Owners may be nil where no operation calls for them.
 	Consents Consents
 	Owners   Owners
+	// Limiter may be nil where no policy sets limits.
+	Limiter Limiter
 
 	Pseudonyms Pseudonyms
 	Recorder   Recorder
@@ -113,7 +115,11 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if v, err = s.Policy.Decide(ctx, f); err != nil {
 		return v, fmt.Errorf("%w: %w", PolicyError, err)
 	}
-	return v, v.Check()
+	if err = v.Check(); err != nil {
+		return v, err
+	}
+	// What is allowed is counted, last of all: a refusal spends nothing.     429, 503
+	return v, p.spend(ctx, f, &v)
 }
 
 // answer turns what decide found into a decision, and a panic into a denial.
@@ -150,7 +156,7 @@ func (p *Pipeline) denial(f *Facts, err error) Decision {
 }
 
 func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
-	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs}
+	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs, Spending: f.Spending}
 	if f.Token != nil {
 		d.NextNonce = f.Token.NextNonce
 	}

@@ -27,6 +27,7 @@ type fakes struct {
 	owned       func(ctx context.Context) (map[Object]Ownership, error)
 	input       func() (*Input, error)
 	policy      func(ctx context.Context, f *Facts) (Verdict, error)
+	spend       func(context.Context, []Limit) (Spending, error)
 	pseudonym   func() string
 	record      func(context.Context) error
 	// target is the request's, where a test changes it.
@@ -66,6 +67,19 @@ func (f *fakes) Owned(ctx context.Context, _ Caller, _ []Object) (map[Object]Own
 func (f *fakes) Decide(ctx context.Context, facts *Facts) (Verdict, error) {
 	f.asked = append(f.asked, "policy")
 	return f.policy(ctx, facts)
+}
+func (f *fakes) Spend(ctx context.Context, limits []Limit) (Spending, error) {
+	f.asked = append(f.asked, "limits")
+	return f.spend(ctx, limits)
+}
+
+// limited has the policy allow under n limits.
+func (f *fakes) limited(n int) {
+	var limits []Limit
+	for i := range n {
+		limits = append(limits, Limit{Name: fmt.Sprintf("limit_%d", i), Key: "k", Max: 1, Window: time.Duration(i+1) * time.Minute})
+	}
+	f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true, Limits: limits}, nil }
 }
 func (f *fakes) Input(*Facts) (*Input, error) { return f.input() }
 func (f *fakes) Subject(Caller) string        { return f.pseudonym() }
@@ -109,6 +123,7 @@ func allowing() *fakes {
 		},
 		input:     func() (*Input, error) { return &Input{Document: []byte("{}")}, nil },
 		policy:    func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true}, nil },
+		spend:     func(context.Context, []Limit) (Spending, error) { return Spending{OK: true}, nil },
 		pseudonym: func() string { return "k1.p" },
 		record:    func(context.Context) error { return nil },
 		released:  make(chan struct{}),
@@ -116,7 +131,7 @@ func allowing() *fakes {
 }
 
 func (f *fakes) pipeline() *Pipeline {
-	p := &Pipeline{Consents: f, Owners: f, Pseudonyms: f, Recorder: f, Now: func() time.Time { return testTime }}
+	p := &Pipeline{Consents: f, Owners: f, Limiter: f, Pseudonyms: f, Recorder: f, Now: func() time.Time { return testTime }}
 	p.Load(&Snapshot{Revision: "r1", Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f, Inputs: f})
 	return p
 }
@@ -295,6 +310,28 @@ func TestFailClosed(t *testing.T) {
 				return Verdict{Allowed: true, StepUp: &StepUp{}}, nil
 			}
 		}, want: PolicyError},
+		{name: "policy allows under what is no limit", breaks: func(f *fakes) {
+			f.policy = func(context.Context, *Facts) (Verdict, error) {
+				return Verdict{Allowed: true, Limits: []Limit{{Name: "a", Key: "k", Window: time.Minute}}}, nil
+			}
+		}, want: PolicyError},
+		{name: "policy allows under nine limits", breaks: func(f *fakes) { f.limited(9) }, want: PolicyError},
+		{name: "a limit is spent", breaks: func(f *fakes) {
+			f.limited(2)
+			f.spend = func(context.Context, []Limit) (Spending, error) { return Spending{}, nil }
+		}, want: LimitReached},
+		{name: "limiter fails", breaks: func(f *fakes) {
+			f.limited(1)
+			f.spend = func(context.Context, []Limit) (Spending, error) { return Spending{OK: true}, errBroken }
+		}, want: LimitsUnavailable},
+		{name: "limiter panics", breaks: func(f *fakes) {
+			f.limited(1)
+			f.spend = func(context.Context, []Limit) (Spending, error) { panic("x") }
+		}, want: LimitsUnavailable},
+		{name: "limiter hangs and does not look at its context", timeout: true, breaks: func(f *fakes) {
+			f.limited(1)
+			f.spend = func(context.Context, []Limit) (Spending, error) { <-f.released; return Spending{OK: true}, nil }
+		}, want: DeadlineExceeded},
 		{name: "pseudonyms panic", breaks: func(f *fakes) { f.pseudonym = func() string { panic("x") } }, want: Internal},
 		{name: "recorder fails", breaks: func(f *fakes) { f.record = func(context.Context) error { return errBroken } }, want: NotRecorded},
 		{name: "recorder does not answer in time", timeout: true, breaks: func(f *fakes) {

@@ -85,6 +85,9 @@ const (
 	ProofReplayed
 	ReplaysUnavailable
 
+	LimitReached
+	LimitsUnavailable
+
 	reasonCount
 )
 
@@ -177,6 +180,9 @@ var reasons = [reasonCount]struct {
 	ProofKey:           {"proof_key", http.StatusUnauthorized, invalidToken, "Invalid DPoP key binding"},
 	ProofReplayed:      {"proof_replayed", http.StatusUnauthorized, invalidProof, "The DPoP proof was used before"},
 	ReplaysUnavailable: {"replays_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
+
+	LimitReached:      {"limit_reached", http.StatusTooManyRequests, noOAuthError, "Too many requests"},
+	LimitsUnavailable: {"limits_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.

@@ -73,6 +73,14 @@ type Policy interface {
 	Decide(ctx context.Context, facts *Facts) (Verdict, error)
 }
 
+// Limiter spends limits.
+type Limiter interface {
+	// Spend spends one of each limit, or nothing where one of them is spent, in one step
+	// for all who share the store. After an error nothing is allowed. The limits are
+	// right; those that share a Counter are one, with the lowest Max.
+	Spend(ctx context.Context, limits []Limit) (Spending, error)
+}
+
 // Inputs keeps what a policy decides on.
 type Inputs interface {
 	// Input returns the document that Policy is given of the facts, less the caller's

@@ -30,6 +30,9 @@ func (v *Verdict) Check() error {
 	if v.Reply.Status != 0 && !DenialStatus(v.Reply.Status) {
 		return fmt.Errorf("verdict: %w: http_status %d cannot be sent with a denial", PolicyError, v.Reply.Status)
 	}
+	if err := v.checkLimits(); err != nil {
+		return err
+	}
 	return v.Reply.checkHeaders()
 }
 

@@ -13,7 +13,7 @@ import (
 func allowed(request *authz.Request, d *authz.Decision) *authv3.OkHttpResponse {
 	reply := &d.Verdict.Reply
 	ok := &authv3.OkHttpResponse{
-		ResponseHeadersToAdd: append(appending(reply.ResponseHeaders), renewal(d)...),
+		ResponseHeadersToAdd: append(appending(append(quota(d), reply.ResponseHeaders...)), renewal(d)...),
 		QueryParametersToSet: queryParameters(reply.SetQuery),
 	}
 	for _, name := range reply.RemoveQuery {

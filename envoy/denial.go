@@ -39,6 +39,9 @@ func denied(request *authz.Request, d *authz.Decision, realm string) *authv3.Den
 	if status == http.StatusServiceUnavailable {
 		fields = append(fields, authz.Header{Name: "retry-after", Value: "1"})
 	}
+	if status == http.StatusTooManyRequests && d.Reason == authz.LimitReached {
+		fields = append(append(fields, authz.Header{Name: "retry-after", Value: retryAfter(d)}), quota(d)...)
+	}
 	fields = overridden(fields, policyHeaders(d))
 	for _, value := range challenges(request, d, status, realm) {
 		fields = append(fields, authz.Header{Name: "www-authenticate", Value: value})

@@ -73,6 +73,8 @@ var golden = map[authz.Reason]struct {
 	authz.DeadlineExceeded:     {503, "deadline_exceeded", ""},
 	authz.NotRecorded:          {503, "not_recorded", ""},
 	authz.Overloaded:           {503, "overloaded", ""},
+	authz.LimitReached:         {429, "limit_reached", ""},
+	authz.LimitsUnavailable:    {503, "limits_unavailable", ""},
 	authz.ProofUnbound:         {401, "proof_unbound", ofProof + `"invalid_token", error_description="The access token is not bound to a DPoP key"` + algs},
 	authz.ProofDowngraded:      {401, "proof_downgraded", invalid + `"The access token is bound to a DPoP key, and must be sent with the DPoP scheme"`},
 	authz.ProofMissing:         {401, "proof_missing", invalidProof + `"A DPoP proof is required"` + algs},
@@ -145,7 +147,7 @@ func TestEveryReasonHasItsAnswer(t *testing.T) {
 			switch row.status {
 			case 405:
 				want["allow"] = []string{""}
-			case 503:
+			case 429, 503:
 				want["retry-after"] = []string{"1"}
 			}
 			if diff := cmp.Diff(want, headersOf(refusal)); diff != "" {

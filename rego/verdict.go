@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,20 +44,14 @@ func verdictOf(result ast.Value) (authz.Verdict, error) {
 }
 
 func objectVerdict(result ast.Object) (authz.Verdict, error) {
-	known := 0
-	for _, key := range resultKeys {
-		if result.Get(ast.InternedTerm(key)) != nil {
-			known++
-		}
-	}
-	if known != result.Len() {
+	r := &reading{result: result}
+	if !r.only(resultKeys...) {
 		return authz.Verdict{}, errKey
 	}
 	allowed, ok := valueOf(result, "allowed").(ast.Boolean)
 	if !ok {
 		return authz.Verdict{}, errAllowed
 	}
-	r := &reading{result: result}
 	verdict := authz.Verdict{
 		Allowed:  bool(allowed),
 		Reason:   r.code("reason"),
@@ -64,9 +59,9 @@ func objectVerdict(result ast.Object) (authz.Verdict, error) {
 		Refusals: r.requirements("refusals"),
 		Waived:   r.requirements("waived"),
 		StepUp:   r.stepUp("step_up"),
+		Limits:   r.limits("limits"),
 		Reply:    r.reply(bool(allowed)),
 	}
-	r.noLimits()
 	if r.err != nil {
 		return authz.Verdict{}, r.err
 	}
@@ -119,12 +114,42 @@ func (r *reading) code(key string) string {
 	return code
 }
 
-// noLimits refuses limits: nothing here can spend them, and to allow without
-// spending them would be to have none.
-func (r *reading) noLimits() {
-	if limits, ok := r.elements("limits"); ok && len(limits) > 0 && r.err == nil {
-		r.err = errors.New("policy: decision: limits cannot be spent")
+// limits are objects of key, max and window, in nanoseconds. The caller is told of each
+// by its name, or else by its place; never by its key, which may name somebody.
+func (r *reading) limits(key string) []authz.Limit {
+	terms, _ := r.elements(key)
+	var limits []authz.Limit
+	for i, term := range terms {
+		object, ok := term.Value.(ast.Object)
+		inner := &reading{result: object}
+		if !ok || !inner.only("name", "key", "max", "window") {
+			r.expect(key, "an array of {key: text, max: number, window: nanoseconds}")
+			return nil
+		}
+		limits = append(limits, authz.Limit{
+			Name: cmp.Or(inner.code("name"), fmt.Sprintf("policy_%d", i+1)), Key: policyKey + inner.text("key"),
+			Max: inner.whole("max"), Window: time.Duration(inner.whole("window")),
+		})
+		if inner.err != nil || inner.text("key") == "" || limits[i].Check() != nil {
+			r.expect(key, "of limits that can be spent: a key, max 1 to 1000000000, window 1 ms to 31 days")
+			return nil
+		}
 	}
+	return limits
+}
+
+// policyKey keeps what a policy counts apart from what a contract does.
+const policyKey = "policy:"
+
+// only reports that the object has no other keys.
+func (r *reading) only(keys ...string) bool {
+	known := 0
+	for _, key := range keys {
+		if valueOf(r.result, key) != nil {
+			known++
+		}
+	}
+	return known == r.result.Len()
 }
 
 // elements are those of an array or a set.

@@ -107,7 +107,7 @@ var (
 // as a Pipeline's may, as if the request came at now; nil means the clock.
 func New(snapshot *authz.Snapshot, consents authz.Consents, owners authz.Owners, now func() time.Time) *Checker {
 	c := &Checker{kept: make(chan authz.Record, 1)}
-	c.pipeline.Now, c.pipeline.Pseudonyms, c.pipeline.Recorder = now, c, c
+	c.pipeline.Now, c.pipeline.Pseudonyms, c.pipeline.Recorder, c.pipeline.Limiter = now, c, c, unspent{}
 	if consents != nil {
 		c.pipeline.Consents = keptConsents{consents, c}
 	}

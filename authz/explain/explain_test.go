@@ -357,6 +357,17 @@ func TestUnverifiedClaims(t *testing.T) {
 
 func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
+// What is explained under limits is explained as the first of its kind.
+func TestLimitsAreTakenForUnspent(t *testing.T) {
+	f := newFakes()
+	f.verdict.Limits = []authz.Limit{{Name: "a", Key: "a", Max: 1, Window: time.Minute}}
+	checker := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, f, f, nil)
+	got := checker.Check(t.Context(), &authz.Request{API: "bank", Method: "GET", Target: "/a"})
+	if !got.Allowed || !got.Spending.OK || len(got.Spending.Left) != 1 || got.Spending.Left[0].Remaining != 0 {
+		t.Errorf("Check() = allowed %t, %v with %+v, want granted, with the one call spent", got.Allowed, got.Reason, got.Spending)
+	}
+}
+
 func TestSecondCheckIsRefused(t *testing.T) {
 	f := newFakes()
 	checker := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, f, f, nil)

@@ -122,3 +122,15 @@ func (k keptPolicy) Decide(ctx context.Context, facts *authz.Facts) (authz.Verdi
 	k.keeps.end(deciding, err)
 	return verdict, err
 }
+
+// unspent is a limiter of which nothing was spent yet: what is explained costs nobody a
+// call, and what serve has counted is its own.
+type unspent struct{}
+
+func (unspent) Spend(_ context.Context, limits []authz.Limit) (authz.Spending, error) {
+	spending := authz.Spending{OK: true}
+	for _, limit := range limits {
+		spending.Left = append(spending.Left, authz.Allowance{Limit: limit, Remaining: limit.Max - 1, Reset: limit.Window})
+	}
+	return spending, nil
+}

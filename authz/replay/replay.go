@@ -46,6 +46,8 @@ type Store struct {
 	engine Engine
 }
 
+var _ authz.Limiter = (*Store)(nil)
+
 // maxLimits bounds the limits of one decision.
 const maxLimits = 16
 

@@ -21,7 +21,7 @@ func open(t *testing.T) *replay.Store {
 }
 
 func hourly(key string, most int64) authz.Limit {
-	return authz.Limit{Key: key, Max: most, Window: time.Hour}
+	return authz.Limit{Name: "n", Key: key, Max: most, Window: time.Hour}
 }
 
 func TestFreshIsTrueOnce(t *testing.T) {

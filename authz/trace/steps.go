@@ -99,6 +99,39 @@ func (c *consents) Consent(ctx context.Context, caller authz.Caller) (*authz.Con
 	return consent, err
 }
 
+type limiter struct {
+	next   authz.Limiter
+	tracer trace.Tracer
+}
+
+var _ authz.Limiter = (*limiter)(nil)
+
+// Limiter gives the spending of limits a span "countersign.limits". A nil next stays
+// nil, and with a nil tracer Limiter is next itself.
+func Limiter(next authz.Limiter, tracer trace.Tracer) authz.Limiter {
+	if next == nil || tracer == nil {
+		return next
+	}
+	return &limiter{next, tracer}
+}
+
+// Spend answers what the wrapped Limiter answers.
+func (l *limiter) Spend(ctx context.Context, limits []authz.Limit) (authz.Spending, error) {
+	if !recording(ctx) {
+		return l.next.Spend(ctx, limits)
+	}
+	ctx, span := l.tracer.Start(ctx, "countersign.limits", trace.WithSpanKind(trace.SpanKindClient))
+	defer end(span)
+	span.SetAttributes(attribute.Int("countersign.limits.count", len(limits)))
+	spending, err := l.next.Spend(ctx, limits)
+	if err != nil {
+		span.SetStatus(codes.Error, unavailable)
+	} else {
+		span.SetAttributes(attribute.Bool("countersign.limits.spent", spending.OK))
+	}
+	return spending, err
+}
+
 type tokens struct {
 	next   authz.Tokens
 	tracer trace.Tracer

@@ -52,6 +52,7 @@ type fakeStep struct {
 	consent *authz.Consent
 	token   *authz.Token
 	verdict authz.Verdict
+	spent   authz.Spending
 	err     error
 	fault   any
 	asked   []any
@@ -84,6 +85,11 @@ func (f *fakeStep) Decide(_ context.Context, facts *authz.Facts) (authz.Verdict,
 	return f.verdict, f.err
 }
 
+func (f *fakeStep) Spend(_ context.Context, limits []authz.Limit) (authz.Spending, error) {
+	f.answer(limits)
+	return f.spent, f.err
+}
+
 // The arguments that every step is asked with, marked where they name a person.
 var (
 	someCaller  = authz.Caller{Kind: authz.Customer, Subject: "zz-subject", Client: "acme", Actor: "zz-actor", Consent: "zz-consent"}
@@ -94,6 +100,7 @@ var (
 		Traceparent: sampledParent, Tracestate: "vendor=state",
 	}
 	someFacts       = &authz.Facts{Request: someRequest}
+	someLimits      = []authz.Limit{{Name: "zz_name", Key: "zz-key", Max: 1, Window: time.Minute}}
 	someCertificate = &authz.Certificate{Subject: "CN=zz-name"}
 	someTime        = time.Unix(1, 2)
 )
@@ -116,13 +123,17 @@ var steps = map[string]func(context.Context, *fakeStep, trace.Tracer) (asked []a
 		verdict, err := Policy(f, tracer).Decide(ctx, someFacts)
 		return []any{someFacts}, verdict, err
 	},
+	"countersign.limits": func(ctx context.Context, f *fakeStep, tracer trace.Tracer) ([]any, any, error) {
+		spending, err := Limiter(f, tracer).Spend(ctx, someLimits)
+		return []any{someLimits}, spending, err
+	},
 }
 
 // bare is what the steps answer without anything around them.
 func bare(f *fakeStep, step string) any {
 	return map[string]any{
 		"countersign.ownership": f.owned, "countersign.consent": f.consent,
-		"countersign.token": f.token, "countersign.policy": f.verdict,
+		"countersign.token": f.token, "countersign.policy": f.verdict, "countersign.limits": f.spent,
 	}[step]
 }
 
@@ -139,6 +150,7 @@ func faces() map[string]*fakeStep {
 		"an answer": {
 			owned: owned, consent: &authz.Consent{ID: "zz-consent", Subject: "zz-subject"},
 			token:   &authz.Token{Caller: someCaller, Claims: map[string]any{"email": "zz-claim"}},
+			spent:   authz.Spending{OK: true, Left: []authz.Allowance{{Limit: someLimits[0]}}},
 			verdict: authz.Verdict{Allowed: true, Detail: "zz-detail", Waived: []string{"zz-waived"}},
 		},
 		"a denial":            {owned: map[authz.Object]authz.Ownership{}, verdict: authz.Verdict{Reason: "zz_reason", Refusals: []string{"zz"}}},
@@ -234,6 +246,9 @@ func TestStepsTellCountsAndCodes(t *testing.T) {
 		{"countersign.token", "an error and answer", trace.SpanKindInternal, map[string]string{"countersign.reason": "token_expired"}, sdk.Status{}},
 		{"countersign.token", "an outage", trace.SpanKindInternal, map[string]string{"countersign.reason": "keys_unavailable"},
 			sdk.Status{Code: codes.Error, Description: "keys_unavailable"}},
+		{"countersign.limits", "an answer", trace.SpanKindClient, map[string]string{"countersign.limits.count": "1", "countersign.limits.spent": "true"}, sdk.Status{}},
+		{"countersign.limits", "nothing", trace.SpanKindClient, map[string]string{"countersign.limits.count": "1", "countersign.limits.spent": "false"}, sdk.Status{}},
+		{"countersign.limits", "an error", trace.SpanKindClient, map[string]string{"countersign.limits.count": "1"}, sdk.Status{Code: codes.Error, Description: "unavailable"}},
 		{"countersign.policy", "an answer", trace.SpanKindInternal, map[string]string{"countersign.allowed": "true"}, sdk.Status{}},
 		{"countersign.policy", "a denial", trace.SpanKindInternal, map[string]string{"countersign.allowed": "false"}, sdk.Status{}},
 		{"countersign.policy", "an error", trace.SpanKindInternal, nil, sdk.Status{Code: codes.Error, Description: "policy_error"}},
@@ -311,12 +326,13 @@ func TestWithoutATracerNothingIsWrapped(t *testing.T) {
 		Consents(step, nil) == authz.Consents(step),
 		Tokens(step, nil) == authz.Tokens(step),
 		Policy(step, nil) == authz.Policy(step),
+		Limiter(step, nil) == authz.Limiter(step),
 	}
 	if slices.Contains(same, false) {
 		t.Errorf("the wrapped are the same = %v, want all", same)
 	}
 	tracer, _ := recorder(t)
-	absent := []bool{Owners(nil, tracer) == nil, Consents(nil, tracer) == nil, Tokens(nil, tracer) == nil, Policy(nil, tracer) == nil}
+	absent := []bool{Owners(nil, tracer) == nil, Consents(nil, tracer) == nil, Tokens(nil, tracer) == nil, Policy(nil, tracer) == nil, Limiter(nil, tracer) == nil}
 	if slices.Contains(absent, false) {
 		t.Errorf("what is absent stays nil = %v, want all", absent)
 	}

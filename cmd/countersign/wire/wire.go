@@ -133,7 +133,7 @@ func (l *Loaded) Start(tracer oteltrace.Tracer, log *slog.Logger) (*System, erro
 		return nil, errors.Join(err, s.Close())
 	}
 	s.Revision = first.Revision
-	s.Pipeline = &authz.Pipeline{Pseudonyms: s.log, Recorder: s.log}
+	s.Pipeline = &authz.Pipeline{Limiter: trace.Limiter(s.proofs.replays, tracer), Pseudonyms: s.log, Recorder: s.log}
 	if l.Owners != nil {
 		s.Pipeline.Owners = trace.Owners(l.Owners, tracer)
 	}

@@ -1,0 +1,56 @@
+package authz
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// maxLimits bounds the limits of a verdict.
+const maxLimits = 8
+
+// spend spends one of each limit of an allow, or nothing where one of them is spent.
+// What was spent stays so, whatever becomes of the request: it was let try.
+func (p *Pipeline) spend(ctx context.Context, f *Facts, v *Verdict) error {
+	if !v.Allowed || len(v.Limits) == 0 {
+		return nil
+	}
+	if p.Limiter == nil {
+		return fmt.Errorf("limits: %w: there is nothing to spend them against", LimitsUnavailable)
+	}
+	limits := v.Limits
+	spent := make(chan outcome[Spending], 1)
+	go guard(spent, func() (Spending, error) { return p.Limiter.Spend(ctx, limits) })
+	spending, err := await(ctx, spent)
+	if err != nil {
+		return fmt.Errorf("limits: %w: %w", LimitsUnavailable, err)
+	}
+	f.Spending = spending
+	if !spending.OK {
+		return fmt.Errorf("limits: %w: %s", LimitReached, strings.Join(spending.exhausted(), ", "))
+	}
+	return nil
+}
+
+// exhausted are the names of the limits that refused.
+func (s Spending) exhausted() []string {
+	var names []string
+	for _, left := range s.Left {
+		if left.Remaining == 0 {
+			names = append(names, left.Limit.Name)
+		}
+	}
+	return names
+}
+
+func (v *Verdict) checkLimits() error {
+	if len(v.Limits) > maxLimits {
+		return fmt.Errorf("verdict: %w: more than %d limits", PolicyError, maxLimits)
+	}
+	for _, limit := range v.Limits {
+		if err := limit.Check(); err != nil {
+			return fmt.Errorf("verdict: %w: %w", PolicyError, err)
+		}
+	}
+	return nil
+}
