@@ -144,6 +144,7 @@ type Operation struct {
 	Grant      Grant
 	Regions    []string
 	StepUp     *StepUp
+	Limits     []LimitRule
 	// Stream turns body checks off: the request's body is not read here.
 	Stream bool
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -89,4 +90,41 @@ func (s Spending) RetryAfter() time.Duration {
 		}
 	}
 	return wait
+}
+
+// Per says who shares a limit of a contract.
+type Per string
+
+// What limits of a contract are for.
+const (
+	// PerClient is each client of an issuer, whoever it acts for.
+	PerClient Per = "client"
+	// PerSubject is each subject of an issuer, through whichever client.
+	PerSubject Per = "subject"
+)
+
+// MaxLimitRules is how many limits a contract may set for one operation.
+const MaxLimitRules = 8
+
+// LimitRule is how often an operation may be called by each of those that it is per. The
+// operation takes no anonymous callers.
+type LimitRule struct {
+	Per Per
+	// Max and Window are a Limit's; the window is of whole seconds.
+	Max    int64
+	Window time.Duration
+}
+
+// of is the rule's limit for a caller.
+func (r LimitRule) of(operation *Operation, caller Caller) Limit {
+	who := string(caller.Client)
+	if r.Per == PerSubject {
+		who = string(caller.Subject)
+	}
+	return Limit{
+		Name: fmt.Sprintf("%s_%d", r.Per, r.Window/time.Second),
+		// Quoted, so that no two callers have one key.
+		Key: fmt.Sprintf("contract:%s %q %q %q %q", r.Per, operation.API, operation.ID, caller.Issuer, who),
+		Max: r.Max, Window: r.Window,
+	}
 }

@@ -3,22 +3,29 @@ package authz
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // maxLimits bounds the limits of a verdict.
 const maxLimits = 8
 
-// spend spends one of each limit of an allow, or nothing where one of them is spent.
+// spend spends one of each limit of an allow, the policy's and the contract's, or nothing where one of them is spent.
 // What was spent stays so, whatever becomes of the request: it was let try.
 func (p *Pipeline) spend(ctx context.Context, f *Facts, v *Verdict) error {
-	if !v.Allowed || len(v.Limits) == 0 {
+	if !v.Allowed {
+		return nil
+	}
+	limits := slices.Clone(v.Limits)
+	for _, rule := range f.Match.Operation.Limits {
+		limits = append(limits, rule.of(f.Match.Operation, f.Caller()))
+	}
+	if len(limits) == 0 {
 		return nil
 	}
 	if p.Limiter == nil {
 		return fmt.Errorf("limits: %w: there is nothing to spend them against", LimitsUnavailable)
 	}
-	limits := v.Limits
 	spent := make(chan outcome[Spending], 1)
 	go guard(spent, func() (Spending, error) { return p.Limiter.Spend(ctx, limits) })
 	spending, err := await(ctx, spent)

@@ -64,3 +64,65 @@ func TestLimitsWithoutALimiterAreRefused(t *testing.T) {
 		t.Errorf("Check() = allowed %t, %v, want %v", got.Allowed, got.Reason, LimitsUnavailable)
 	}
 }
+
+// limitedBy is a contract's operation with limits per client and per subject.
+func limitedBy(f *fakes) {
+	limited := *operation
+	limited.Limits = []LimitRule{{Per: PerClient, Max: 100, Window: time.Minute}, {Per: PerSubject, Max: 4, Window: 24 * time.Hour}}
+	f.match = func() (Match, error) { return Match{API: "bank", Operation: &limited}, nil }
+}
+
+// The contract's limits are spent with the policy's, in one step, whatever the policy says.
+func TestLimitsOfTheContractAreSpentWithThePolicys(t *testing.T) {
+	for _, policys := range []int{0, 1, 8} {
+		f := allowing()
+		f.limited(policys)
+		limitedBy(f)
+		var names []string
+		f.spend = func(_ context.Context, limits []Limit) (Spending, error) {
+			for _, limit := range limits[policys:] {
+				if err := limit.Check(); err != nil {
+					t.Errorf("limit %s: %v", limit.Name, err)
+				}
+				names = append(names, limit.Name)
+			}
+			return Spending{OK: true}, nil
+		}
+		f.pipeline().Check(t.Context(), getAccount())
+		if diff := cmp.Diff([]string{"client_60", "subject_86400"}, names); diff != "" {
+			t.Errorf("limits after the policy's %d (-want +got):\n%s", policys, diff)
+		}
+	}
+}
+
+// TestWhoSharesALimitOfAContract holds each caller against another, whose calls count
+// as theirs or do not.
+func TestWhoSharesALimitOfAContract(t *testing.T) {
+	other := *operation
+	other.ID = "ReadBalances"
+	elsewhere := *operation
+	elsewhere.API = "cards"
+	base := Caller{Issuer: "i", Subject: "ann", Client: "acme"}
+	tests := []struct {
+		name            string
+		operation       *Operation
+		caller          Caller
+		client, subject bool // shared
+	}{
+		{"the same", operation, base, true, true},
+		{"another subject", operation, Caller{Issuer: "i", Subject: "bob", Client: "acme"}, true, false},
+		{"another client", operation, Caller{Issuer: "i", Subject: "ann", Client: "other"}, false, true},
+		{"another issuer", operation, Caller{Issuer: "j", Subject: "ann", Client: "acme"}, false, false},
+		{"a client named like the issuer's end", operation, Caller{Issuer: `i" "acme`, Subject: "", Client: ""}, false, false},
+		{"another operation", &other, base, false, false},
+		{"another API", &elsewhere, base, false, false},
+	}
+	for _, test := range tests {
+		for per, want := range map[Per]bool{PerClient: test.client, PerSubject: test.subject} {
+			rule := LimitRule{Per: per, Max: 1, Window: time.Minute}
+			if shared := rule.of(operation, base).Counter() == rule.of(test.operation, test.caller).Counter(); shared != want {
+				t.Errorf("%s: per %s: shared %t, want %t", test.name, per, shared, want)
+			}
+		}
+	}
+}
