@@ -113,16 +113,53 @@ type Token struct {
 }
 
 // Certificate is the client certificate of the connection. That it is here says
-// that the client holds its key, not that anybody vouches for the names in it:
-// that is for Envoy's validation context.
+// that the client holds its key, which is all that a token's binding needs.
 type Certificate struct {
 	// Thumbprint is the SHA-256 of the DER encoding (RFC 8705 §3.1).
 	Thumbprint [32]byte
+	// Identity is what it says of its holder, or nil where Envoy forwarded the
+	// thumbprint alone.
+	Identity *Identity
+}
+
+// Identity is what a certificate says of its holder. Whether anybody vouches for
+// it is for Envoy's validation context.
+type Identity struct {
 	// Subject is the distinguished name in RFC 2253 form.
 	Subject string
 	URIs    []string
 	DNS     []string
+	// SPIFFE is the SPIFFE ID where the certificate is an X.509-SVID, or "".
+	SPIFFE  string
 	Country string
+	// NotBefore and NotAfter are the first and the last moment at which it says so.
+	NotBefore, NotAfter time.Time
+	// Qualified means that it says of itself that it is an EU qualified certificate
+	// for websites (ETSI EN 319 412-5).
+	Qualified bool
+	// PSD2 is nil where the certificate has no PSD2 statement, or one that is not
+	// believed.
+	PSD2 *PSD2
+	// Doubt is why the statement is not believed, for the record, or "".
+	Doubt string
+}
+
+// PSD2 is what a payment service provider is allowed to do, by its certificate
+// (ETSI TS 119 495).
+type PSD2 struct {
+	// Roles are ETSI's names, such as "PSP_AI": each once, in the certificate's order.
+	Roles []string
+	// Authority is the competent authority that authorised it, such as "GB-FCA".
+	Authority string
+	// ID is its organizationIdentifier, such as "PSDGB-FCA-123456", or "" where it
+	// has none, or one of another authority.
+	ID string
+}
+
+// PSD2Roles are the names of the roles that a certificate can carry (ETSI TS 119 495
+// Annex A).
+func PSD2Roles() []string {
+	return []string{"PSP_AS", "PSP_PI", "PSP_AI", "PSP_IC", "PSP_CB", "PSP_PA"}
 }
 
 // Operation is what an API's contract says of one method and path. It is
@@ -315,6 +352,22 @@ type Facts struct {
 	// Input is what the policy was given of all this, to be kept with the record. It
 	// is nil where the policy was not asked, and where nothing is kept of it.
 	Input *Input
+}
+
+// Identity is what the client certificate says of its holder, or nil where there is
+// none that can say so now: a token can be bound to a certificate that has expired,
+// but the names and roles in it are nobody's any more.
+func (f *Facts) Identity() *Identity {
+	if f.Certificate == nil || f.Certificate.Identity == nil || !f.Certificate.Identity.standsAt(f.Time) {
+		return nil
+	}
+	return f.Certificate.Identity
+}
+
+// standsAt reports a time within the certificate's dates, both of them included
+// (RFC 5280 §4.1.2.5).
+func (i *Identity) standsAt(at time.Time) bool {
+	return !at.Before(i.NotBefore) && !at.After(i.NotAfter)
 }
 
 // Caller is who calls: anonymous until a token is verified.

@@ -118,7 +118,11 @@ func fullFacts() *authz.Facts {
 			},
 			Parameters: map[string]string{"AccountId": "22289"},
 		},
-		Certificate: &authz.Certificate{Subject: "CN=Acme", URIs: []string{"spiffe://acme"}, DNS: []string{"acme.example"}, Country: "GB"},
+		Certificate: &authz.Certificate{Identity: &authz.Identity{
+			Subject: "CN=Acme", URIs: []string{"spiffe://acme"}, DNS: []string{"acme.example"}, SPIFFE: "spiffe://acme", Country: "GB",
+			NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+			PSD2: &authz.PSD2{Roles: []string{"PSP_AI"}, Authority: "GB-FCA", ID: "PSDGB-FCA-123456"},
+		}},
 		Token: &authz.Token{
 			Caller: authz.Caller{
 				Kind: authz.Customer, Issuer: "https://auth.example", Subject: "ann", Client: "acme", Tenant: "retail",

@@ -25,7 +25,11 @@ func fullFacts() *authz.Facts {
 		},
 		Certificate: &authz.Certificate{
 			Thumbprint: [32]byte{0xfb, 0xff},
-			Subject:    "CN=Acme", URIs: []string{"spiffe://acme/tpp"}, DNS: []string{"acme.example"}, Country: "GB",
+			Identity: &authz.Identity{
+				Subject: "CN=Acme", URIs: []string{"spiffe://acme/tpp"}, DNS: []string{"acme.example"}, SPIFFE: "spiffe://acme/tpp", Country: "GB",
+				NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), Qualified: true,
+				PSD2: &authz.PSD2{Roles: []string{"PSP_AI", "PSP_PI"}, Authority: "GB-FCA", ID: "PSDGB-FCA-123456"},
+			},
 		},
 		Token: fullToken(),
 		Inspection: authz.Inspection{

@@ -106,11 +106,41 @@ func certificateFields() []field[*known] {
 		fact("thumbprint", func(f *known) *ast.Term {
 			return text(base64.RawURLEncoding.EncodeToString(f.Certificate.Thumbprint[:]))
 		}),
-		fact("subject", func(f *known) *ast.Term { return text(f.Certificate.Subject) }),
-		fact("uris", func(f *known) *ast.Term { return list(f.Certificate.URIs) }),
-		fact("dns", func(f *known) *ast.Term { return list(f.Certificate.DNS) }),
-		fact("country", func(f *known) *ast.Term { return text(f.Certificate.Country) }),
+		said("subject", func(i *authz.Identity) *ast.Term { return text(i.Subject) }),
+		said("uris", func(i *authz.Identity) *ast.Term { return list(i.URIs) }),
+		said("dns", func(i *authz.Identity) *ast.Term { return list(i.DNS) }),
+		said("spiffe", func(i *authz.Identity) *ast.Term { return text(i.SPIFFE) }),
+		said("country", func(i *authz.Identity) *ast.Term { return text(i.Country) }),
+		said("not_before", func(i *authz.Identity) *ast.Term { return instant(i.NotBefore) }),
+		said("not_after", func(i *authz.Identity) *ast.Term { return instant(i.NotAfter) }),
+		said("qualified", func(i *authz.Identity) *ast.Term { return ast.InternedTerm(i.Qualified) }),
+		said("psd2", psd2),
 	}
+}
+
+// said is a fact that a certificate says of its holder, absent where it cannot say so.
+func said(key string, value func(i *authz.Identity) *ast.Term) field[*known] {
+	return fact(key, func(f *known) *ast.Term {
+		identity := f.Identity()
+		if identity == nil {
+			return nil
+		}
+		return value(identity)
+	})
+}
+
+var psd2Keys = struct{ roles, authority, id *ast.Term }{
+	ast.StringTerm("roles"), ast.StringTerm("authority"), ast.StringTerm("id"),
+}
+
+func psd2(i *authz.Identity) *ast.Term {
+	if i.PSD2 == nil {
+		return nil
+	}
+	pairs := []pair{{psd2Keys.roles, texts(i.PSD2.Roles)}}
+	pairs = appendKnown(pairs, psd2Keys.authority, text(i.PSD2.Authority))
+	pairs = appendKnown(pairs, psd2Keys.id, text(i.PSD2.ID))
+	return ast.ObjectTerm(pairs...)
 }
 
 var objectKeys = struct{ kind, id, where, owned, relation, region *ast.Term }{

@@ -55,7 +55,9 @@ func TestInputOfEverythingKnown(t *testing.T) {
 			"issued_at": 1795251540000000000, "expires_at": 1795251840000000000, "lifetime": 300000000000,
 			"auth_time": 1795251480000000000, "acr": "urn:example:sca", "amr": ["pwd", "otp"], "binding": ["mtls"]},
 		"certificate": {"thumbprint": "-_8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "subject": "CN=Acme",
-			"uris": ["spiffe://acme/tpp"], "dns": ["acme.example"], "country": "GB"},
+			"uris": ["spiffe://acme/tpp"], "dns": ["acme.example"], "spiffe": "spiffe://acme/tpp", "country": "GB",
+			"not_before": 1795248000000000000, "not_after": 1795255200000000000, "qualified": true,
+			"psd2": {"roles": ["PSP_AI", "PSP_PI"], "authority": "GB-FCA", "id": "PSDGB-FCA-123456"}},
 		"objects": [{"type": "account", "id": "22289", "where": "path", "owned": true, "relation": "owner", "region": "GB"}],
 		"consent": {"id": "c-1", "status": "AUTH", "client": "acme", "subject": "ann",
 			"permissions": ["ReadBalances", "ReadAccountsBasic"], "objects": [{"type": "account", "id": "22289"}],
@@ -107,6 +109,31 @@ func TestInputOfWhatIsKnownToBeEmpty(t *testing.T) {
 	for key, value := range want {
 		if diff := cmp.Diff(value, got[key]); diff != "" {
 			t.Errorf("input.%s (-want +got):\n%s", key, diff)
+		}
+	}
+}
+
+// TestCertificateSaysNothingOutsideItsDates holds that names and roles are facts only
+// while the certificate stands; its thumbprint, to which a token is bound, always is.
+func TestCertificateSaysNothingOutsideItsDates(t *testing.T) {
+	bare := parsed(t, `{"thumbprint": "-_8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`)
+	tests := []struct {
+		name   string
+		change func(*authz.Facts)
+		stands bool
+	}{
+		{"its first moment", func(f *authz.Facts) { f.Time = f.Certificate.Identity.NotBefore }, true},
+		{"its last moment", func(f *authz.Facts) { f.Time = f.Certificate.Identity.NotAfter }, true},
+		{"not yet valid", func(f *authz.Facts) { f.Time = f.Certificate.Identity.NotBefore.Add(-1) }, false},
+		{"expired", func(f *authz.Facts) { f.Time = f.Certificate.Identity.NotAfter.Add(1) }, false},
+		{"only the thumbprint is known", func(f *authz.Facts) { f.Certificate.Identity = nil }, false},
+	}
+	for _, test := range tests {
+		facts := fullFacts()
+		test.change(facts)
+		got := built(t, whole, facts).(map[string]any)["certificate"]
+		if stands := !cmp.Equal(got, bare); stands != test.stands {
+			t.Errorf("%s: input.certificate = %v, want names and roles: %v", test.name, got, test.stands)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func fullRecord() authz.Record {
 		},
 		Target:      authz.Target{Path: "/accounts/zz-path", RawQuery: "q=zz-query"},
 		Match:       authz.Match{API: "accounts", Operation: operation, Parameters: map[string]string{"StatementId": "zz-parameter"}},
-		Certificate: &authz.Certificate{Thumbprint: [32]byte{1, 2, 3}, Subject: "CN=zz-name"},
+		Certificate: &authz.Certificate{Thumbprint: [32]byte{1, 2, 3}, Identity: &authz.Identity{Subject: "CN=zz-name"}},
 		Token:       &authz.Token{Caller: caller, Claims: map[string]any{"email": "zz-claim"}, Bindings: []authz.Binding{authz.MTLS}},
 		Inspection: authz.Inspection{Objects: []authz.Named{
 			{Object: mine, Where: "path"}, {Object: other, Where: "body/Data/DebtorAccount"},

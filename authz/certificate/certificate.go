@@ -1,9 +1,10 @@
 // Package certificate reads the client certificate that Envoy forwards with each
-// request, so that a token can be held against the key it is bound to.
+// request: its thumbprint, so that a token can be held against the key it is bound to,
+// and, apart from that, what it says of its holder.
 //
 // A certificate that is read here says that the client holds its key: Envoy has
-// completed the handshake with it. It says nothing of who vouches for the names
-// in it; that is for Envoy's validation context. Only source.certificate is read,
+// completed the handshake with it. It says nothing of who vouches for the names and
+// roles in it; that is for Envoy's validation context. Only source.certificate is read,
 // which Envoy fills itself, never a header.
 package certificate
 
@@ -77,18 +78,7 @@ func parse(forwarded string) (*authz.Certificate, error) {
 		// The parser's own words may quote the certificate.
 		return nil, fmt.Errorf("certificate: %w: not X.509", authz.CertificateMalformed)
 	}
-	certificate := &authz.Certificate{
-		Thumbprint: sha256.Sum256(der),
-		Subject:    parsed.Subject.String(),
-		DNS:        parsed.DNSNames,
-	}
-	for _, uri := range parsed.URIs {
-		certificate.URIs = append(certificate.URIs, uri.String())
-	}
-	if len(parsed.Subject.Country) > 0 {
-		certificate.Country = parsed.Subject.Country[0]
-	}
-	return certificate, nil
+	return &authz.Certificate{Thumbprint: sha256.Sum256(der), Identity: identify(parsed)}, nil
 }
 
 // Marks of PEM (RFC 7468 §2).

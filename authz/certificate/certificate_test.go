@@ -23,6 +23,12 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
+// The dates of certificates that are made here.
+var (
+	notBefore = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	notAfter  = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+)
+
 // issue makes a self-signed certificate, DER.
 func issue(t testing.TB, template *x509.Certificate) []byte {
 	t.Helper()
@@ -31,7 +37,7 @@ func issue(t testing.TB, template *x509.Certificate) []byte {
 		t.Fatal(err)
 	}
 	template.SerialNumber = big.NewInt(1)
-	template.NotAfter = time.Now().Add(time.Hour)
+	template.NotBefore, template.NotAfter = notBefore, notAfter
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -78,31 +84,30 @@ func TestCertificateIsRead(t *testing.T) {
 		URIs:    []*url.URL{uri}, DNSNames: []string{"client.acme.example", "other.acme.example"},
 	})
 	bare := issue(t, &x509.Certificate{})
+	said := authz.Identity{
+		Subject: `CN=Client\; One\, Ltd,OU=TPP,O=Acme,C=GB+C=NO`, Country: "GB", SPIFFE: "spiffe://bank.example/ns/demo/sa/client",
+		URIs: []string{"spiffe://bank.example/ns/demo/sa/client"}, DNS: []string{"client.acme.example", "other.acme.example"},
+	}
 	tests := []struct {
 		name      string
 		der       []byte
 		forwarded string
-		want      authz.Certificate
+		want      authz.Identity
 	}{
-		{"all fields, as Envoy forwards them", full, forward(toPEM(pemType, full)), authz.Certificate{
-			Subject: `CN=Client\; One\, Ltd,OU=TPP,O=Acme,C=GB+C=NO`, Country: "GB",
-			URIs: []string{"spiffe://bank.example/ns/demo/sa/client"}, DNS: []string{"client.acme.example", "other.acme.example"},
-		}},
-		{"no fields", bare, forward(toPEM(pemType, bare)), authz.Certificate{}},
-		{"a plus that is not encoded is a plus", full, strings.ReplaceAll(forward(toPEM(pemType, full)), "%2B", "+"), authz.Certificate{
-			Subject: `CN=Client\; One\, Ltd,OU=TPP,O=Acme,C=GB+C=NO`, Country: "GB",
-			URIs: []string{"spiffe://bank.example/ns/demo/sa/client"}, DNS: []string{"client.acme.example", "other.acme.example"},
-		}},
-		{"every character encoded", bare, encodeAll(toPEM(pemType, bare)), authz.Certificate{}},
+		{"all fields, as Envoy forwards them", full, forward(toPEM(pemType, full)), said},
+		{"no fields", bare, forward(toPEM(pemType, bare)), authz.Identity{}},
+		{"a plus that is not encoded is a plus", full, strings.ReplaceAll(forward(toPEM(pemType, full)), "%2B", "+"), said},
+		{"every character encoded", bare, encodeAll(toPEM(pemType, bare)), authz.Identity{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			test.want.Thumbprint = sha256.Sum256(test.der)
+			test.want.NotBefore, test.want.NotAfter = notBefore, notAfter
 			got, err := read(test.forwarded)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(&test.want, got); diff != "" {
+			want := &authz.Certificate{Thumbprint: sha256.Sum256(test.der), Identity: &test.want}
+			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("certificate (-want +got):\n%s", diff)
 			}
 		})
@@ -128,8 +133,8 @@ func TestRFC8705AppendixA(t *testing.T) {
 	if text, want := base64.RawURLEncoding.EncodeToString(got.Thumbprint[:]), "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"; text != want {
 		t.Errorf("x5t#S256 is %s, want %s", text, want)
 	}
-	if got.Subject != "CN=mtls" {
-		t.Errorf("subject is %q, want CN=mtls", got.Subject)
+	if got.Identity.Subject != "CN=mtls" {
+		t.Errorf("subject is %q, want CN=mtls", got.Identity.Subject)
 	}
 }
 
@@ -196,8 +201,8 @@ func TestCertificatesAreRemembered(t *testing.T) {
 	if read(first) != a || read(second) != b {
 		t.Error("a certificate was parsed twice")
 	}
-	if a.Subject != "CN=first" || b.Subject != "CN=second" {
-		t.Errorf("subjects are %q and %q", a.Subject, b.Subject)
+	if a.Identity.Subject != "CN=first" || b.Identity.Subject != "CN=second" {
+		t.Errorf("subjects are %q and %q", a.Identity.Subject, b.Identity.Subject)
 	}
 }
 

@@ -64,9 +64,27 @@ func (t *telling) certificate(w *words) {
 		return
 	}
 	w.say("thumbprint", base64.RawURLEncoding.EncodeToString(certificate.Thumbprint[:]))
-	w.say("subject", certificate.Subject)
-	w.say("uris", certificate.URIs...)
-	w.say("dns", certificate.DNS...)
+	if certificate.Identity == nil {
+		w.say("identity", "not known: only the thumbprint was forwarded")
+		return
+	}
+	t.identity(w, certificate.Identity)
+}
+
+func (t *telling) identity(w *words, i *authz.Identity) {
+	w.say("subject", i.Subject)
+	w.say("uris", i.URIs...)
+	w.say("dns", i.DNS...)
+	if i.NotBefore.After(t.facts.Time) {
+		w.say("valid from", t.when(i.NotBefore)...)
+	}
+	w.say("valid until", t.when(i.NotAfter)...)
+	w.say("doubt", i.Doubt)
+	if i.PSD2 != nil {
+		w.say("psd2 roles", i.PSD2.Roles...)
+		w.say("psd2 by", i.PSD2.Authority)
+		w.say("psd2 id", i.PSD2.ID)
+	}
 }
 
 func (t *telling) token(w *words) {

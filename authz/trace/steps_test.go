@@ -101,7 +101,7 @@ var (
 	}
 	someFacts       = &authz.Facts{Request: someRequest}
 	someLimits      = []authz.Limit{{Name: "zz_name", Key: "zz-key", Max: 1, Window: time.Minute}}
-	someCertificate = &authz.Certificate{Subject: "CN=zz-name"}
+	someCertificate = &authz.Certificate{Identity: &authz.Identity{Subject: "CN=zz-name"}}
 	someTime        = time.Unix(1, 2)
 )
 
