@@ -53,6 +53,9 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 	if f.Certificate != nil {
 		out.CertificateThumbprint = base64.RawURLEncoding.EncodeToString(f.Certificate.Thumbprint[:])
 	}
+	if identity := f.Identity(); identity != nil && identity.PSD2 != nil {
+		out.Psd2 = &decisionv1.Psd2{Roles: identity.PSD2.Roles, Authority: identity.PSD2.Authority, Id: identity.PSD2.ID}
+	}
 	if f.Consent != nil {
 		out.Consent = &decisionv1.Consent{IdPseudonym: key.consent(d.Caller.Issuer, f.Consent.ID), Status: f.Consent.Status}
 	}

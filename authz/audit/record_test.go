@@ -35,10 +35,13 @@ func fullRecord() authz.Record {
 			Headers: authz.Headers{{Name: "x", Value: "zz-header"}}, Body: []byte("zz-body"), Principal: "zz-principal",
 			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		},
-		Target:      authz.Target{Path: "/accounts/zz-path", RawQuery: "q=zz-query"},
-		Match:       authz.Match{API: "accounts", Operation: operation, Parameters: map[string]string{"StatementId": "zz-parameter"}},
-		Certificate: &authz.Certificate{Thumbprint: [32]byte{1, 2, 3}, Identity: &authz.Identity{Subject: "CN=zz-name"}},
-		Token:       &authz.Token{Caller: caller, Claims: map[string]any{"email": "zz-claim"}, Bindings: []authz.Binding{authz.MTLS}},
+		Target: authz.Target{Path: "/accounts/zz-path", RawQuery: "q=zz-query"},
+		Match:  authz.Match{API: "accounts", Operation: operation, Parameters: map[string]string{"StatementId": "zz-parameter"}},
+		Certificate: &authz.Certificate{Thumbprint: [32]byte{1, 2, 3}, Identity: &authz.Identity{
+			Subject: "CN=zz-name", NotAfter: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC),
+			PSD2: &authz.PSD2{Roles: []string{"PSP_AI", "PSP_PI"}, Authority: "GB-FCA", ID: "PSDGB-FCA-123456"},
+		}},
+		Token: &authz.Token{Caller: caller, Claims: map[string]any{"email": "zz-claim"}, Bindings: []authz.Binding{authz.MTLS}},
 		Inspection: authz.Inspection{Objects: []authz.Named{
 			{Object: mine, Where: "path"}, {Object: other, Where: "body/Data/DebtorAccount"},
 		}},
@@ -66,7 +69,8 @@ const fullLine = `{"allowed":false,"api":"accounts","binding":["mtls"],` +
 	`"id":"12340000-0000-0000-0000-000000000000","method":"GET",` +
 	`"objects":[{"idPseudonym":"@account","owned":true,"region":"GB","relation":"joint","type":"account","where":"path"},` +
 	`{"idPseudonym":"@other","owned":false,"type":"account","where":"body/Data/DebtorAccount"}],` +
-	`"operation":"GetAccount","path":"/accounts/{AccountId}","policyReason":"not_owner","pseudonymKeyId":"k1","reason":"policy_denied",` +
+	`"operation":"GetAccount","path":"/accounts/{AccountId}","policyReason":"not_owner",` +
+	`"psd2":{"authority":"GB-FCA","id":"PSDGB-FCA-123456","roles":["PSP_AI","PSP_PI"]},"pseudonymKeyId":"k1","reason":"policy_denied",` +
 	`"refusals":["not_owner","consent:@consent"],"region":{"caller":"GB","service":"GB"},"revision":"sha256:abc","status":403,` +
 	`"time":"2026-11-20T09:00:00.000000123Z","traceId":"0af7651916cd43dd8448eb211c80319c","waived":["not_owner:account/@account"]}`
 

@@ -104,7 +104,10 @@ type Decision struct {
 	Until *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=until,proto3" json:"until,omitempty"`
 	// The id of the key that the document which the policy decided on is sealed by, where
 	// that was kept.
-	InputKeyId    string `protobuf:"bytes,27,opt,name=input_key_id,json=inputKeyId,proto3" json:"input_key_id,omitempty"`
+	InputKeyId string `protobuf:"bytes,27,opt,name=input_key_id,json=inputKeyId,proto3" json:"input_key_id,omitempty"`
+	// What the client certificate said that its holder may do, where it said so at the
+	// time of the request.
+	Psd2          *Psd2 `protobuf:"bytes,28,opt,name=psd2,proto3" json:"psd2,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +331,78 @@ func (x *Decision) GetInputKeyId() string {
 	return ""
 }
 
+func (x *Decision) GetPsd2() *Psd2 {
+	if x != nil {
+		return x.Psd2
+	}
+	return nil
+}
+
+// Psd2 is a payment service provider by its certificate (ETSI TS 119 495): a company,
+// not a person.
+type Psd2 struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its roles in ETSI's names, such as "PSP_AI".
+	Roles []string `protobuf:"bytes,1,rep,name=roles,proto3" json:"roles,omitempty"`
+	// The competent authority that authorised it, such as "GB-FCA".
+	Authority string `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
+	// Its organizationIdentifier, such as "PSDGB-FCA-123456".
+	Id            string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Psd2) Reset() {
+	*x = Psd2{}
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Psd2) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Psd2) ProtoMessage() {}
+
+func (x *Psd2) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Psd2.ProtoReflect.Descriptor instead.
+func (*Psd2) Descriptor() ([]byte, []int) {
+	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Psd2) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Psd2) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
+func (x *Psd2) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // Caller is who a verified token said was calling.
 type Caller struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -357,7 +432,7 @@ type Caller struct {
 
 func (x *Caller) Reset() {
 	*x = Caller{}
-	mi := &file_countersign_decision_v1_decision_proto_msgTypes[1]
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +444,7 @@ func (x *Caller) String() string {
 func (*Caller) ProtoMessage() {}
 
 func (x *Caller) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_decision_v1_decision_proto_msgTypes[1]
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +457,7 @@ func (x *Caller) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Caller.ProtoReflect.Descriptor instead.
 func (*Caller) Descriptor() ([]byte, []int) {
-	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{1}
+	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Caller) GetKind() string {
@@ -471,7 +546,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_countersign_decision_v1_decision_proto_msgTypes[2]
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -483,7 +558,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_decision_v1_decision_proto_msgTypes[2]
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -496,7 +571,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{2}
+	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Object) GetType() string {
@@ -554,7 +629,7 @@ type Consent struct {
 
 func (x *Consent) Reset() {
 	*x = Consent{}
-	mi := &file_countersign_decision_v1_decision_proto_msgTypes[3]
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +641,7 @@ func (x *Consent) String() string {
 func (*Consent) ProtoMessage() {}
 
 func (x *Consent) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_decision_v1_decision_proto_msgTypes[3]
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +654,7 @@ func (x *Consent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Consent.ProtoReflect.Descriptor instead.
 func (*Consent) Descriptor() ([]byte, []int) {
-	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{3}
+	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Consent) GetIdPseudonym() string {
@@ -609,7 +684,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_countersign_decision_v1_decision_proto_msgTypes[4]
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +696,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_countersign_decision_v1_decision_proto_msgTypes[4]
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +709,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{4}
+	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Region) GetService() string {
@@ -655,7 +730,7 @@ var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\a\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\a\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -686,9 +761,14 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\x05count\x18\x19 \x01(\rR\x05count\x120\n" +
 	"\x05until\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12 \n" +
 	"\finput_key_id\x18\x1b \x01(\tR\n" +
-	"inputKeyIdB\n" +
+	"inputKeyId\x121\n" +
+	"\x04psd2\x18\x1c \x01(\v2\x1d.countersign.decision.v1.Psd2R\x04psd2B\n" +
 	"\n" +
-	"\b_allowed\"\x95\x02\n" +
+	"\b_allowed\"J\n" +
+	"\x04Psd2\x12\x14\n" +
+	"\x05roles\x18\x01 \x03(\tR\x05roles\x12\x1c\n" +
+	"\tauthority\x18\x02 \x01(\tR\tauthority\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"\x95\x02\n" +
 	"\x06Caller\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12+\n" +
@@ -726,27 +806,29 @@ func file_countersign_decision_v1_decision_proto_rawDescGZIP() []byte {
 	return file_countersign_decision_v1_decision_proto_rawDescData
 }
 
-var file_countersign_decision_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_countersign_decision_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_countersign_decision_v1_decision_proto_goTypes = []any{
 	(*Decision)(nil),              // 0: countersign.decision.v1.Decision
-	(*Caller)(nil),                // 1: countersign.decision.v1.Caller
-	(*Object)(nil),                // 2: countersign.decision.v1.Object
-	(*Consent)(nil),               // 3: countersign.decision.v1.Consent
-	(*Region)(nil),                // 4: countersign.decision.v1.Region
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*Psd2)(nil),                  // 1: countersign.decision.v1.Psd2
+	(*Caller)(nil),                // 2: countersign.decision.v1.Caller
+	(*Object)(nil),                // 3: countersign.decision.v1.Object
+	(*Consent)(nil),               // 4: countersign.decision.v1.Consent
+	(*Region)(nil),                // 5: countersign.decision.v1.Region
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_countersign_decision_v1_decision_proto_depIdxs = []int32{
-	5, // 0: countersign.decision.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	1, // 1: countersign.decision.v1.Decision.caller:type_name -> countersign.decision.v1.Caller
-	2, // 2: countersign.decision.v1.Decision.objects:type_name -> countersign.decision.v1.Object
-	3, // 3: countersign.decision.v1.Decision.consent:type_name -> countersign.decision.v1.Consent
-	4, // 4: countersign.decision.v1.Decision.region:type_name -> countersign.decision.v1.Region
-	5, // 5: countersign.decision.v1.Decision.until:type_name -> google.protobuf.Timestamp
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6, // 0: countersign.decision.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	2, // 1: countersign.decision.v1.Decision.caller:type_name -> countersign.decision.v1.Caller
+	3, // 2: countersign.decision.v1.Decision.objects:type_name -> countersign.decision.v1.Object
+	4, // 3: countersign.decision.v1.Decision.consent:type_name -> countersign.decision.v1.Consent
+	5, // 4: countersign.decision.v1.Decision.region:type_name -> countersign.decision.v1.Region
+	6, // 5: countersign.decision.v1.Decision.until:type_name -> google.protobuf.Timestamp
+	1, // 6: countersign.decision.v1.Decision.psd2:type_name -> countersign.decision.v1.Psd2
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_countersign_decision_v1_decision_proto_init() }
@@ -755,14 +837,14 @@ func file_countersign_decision_v1_decision_proto_init() {
 		return
 	}
 	file_countersign_decision_v1_decision_proto_msgTypes[0].OneofWrappers = []any{}
-	file_countersign_decision_v1_decision_proto_msgTypes[2].OneofWrappers = []any{}
+	file_countersign_decision_v1_decision_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_countersign_decision_v1_decision_proto_rawDesc), len(file_countersign_decision_v1_decision_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
