@@ -182,6 +182,8 @@ type Operation struct {
 	Regions    []string
 	StepUp     *StepUp
 	Limits     []LimitRule
+	// PSD2 are roles that the client's certificate must carry: of each inner list one.
+	PSD2 [][]string
 	// Stream turns body checks off: the request's body is not read here.
 	Stream bool
 }

@@ -89,8 +89,13 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if unknown != nil {
 		return v, unknown
 	}
+	// The client certificate carries the roles that the contract asks for. Whether the
+	// token is bound to it is another matter, and was settled above.        401, 403
+	if err = certified(f); err != nil {
+		return v, err
+	}
 	// The caller is of a kind, and holds the scopes, that the contract asks for. No
-	// policy can overrule it.                                                    403
+	// policy can overrule either.                                                403
 	if err = permits(f.Match.Operation, f.Caller()); err != nil {
 		return v, err
 	}

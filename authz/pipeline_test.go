@@ -449,6 +449,11 @@ func TestPrecedence(t *testing.T) {
 		"unknown": func(f *fakes) {
 			f.match = func() (Match, error) { return Match{API: "bank"}, UnknownPath }
 		},
+		"role": func(f *fakes) {
+			asking := *operation
+			asking.PSD2 = [][]string{{"PSP_AI"}}
+			f.match = func() (Match, error) { return Match{API: "bank", Operation: &asking}, nil }
+		},
 		"scope": func(f *fakes) {
 			f.token = func(context.Context) (*Token, error) {
 				return &Token{Caller: Caller{Kind: Customer, Subject: "ann"}}, nil
@@ -469,6 +474,9 @@ func TestPrecedence(t *testing.T) {
 		{[]string{"certificate", "token"}, CertificateMalformed},
 		{[]string{"token", "unknown"}, TokenExpired},
 		{[]string{"unknown", "inspect"}, UnknownPath},
+		{[]string{"role", "token"}, TokenExpired},
+		{[]string{"role", "unknown"}, UnknownPath},
+		{[]string{"role", "scope"}, CertificateRequired},
 		{[]string{"scope", "inspect"}, InsufficientScope},
 		{[]string{"inspect", "stores"}, ObjectMissing},
 		{[]string{"stores", "policy"}, OwnershipUnavailable},

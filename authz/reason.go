@@ -87,6 +87,9 @@ const (
 
 	LimitReached
 	LimitsUnavailable
+	CertificateRequired
+	CertificateExpired
+	CertificateRole
 
 	reasonCount
 )
@@ -181,8 +184,13 @@ var reasons = [reasonCount]struct {
 	ProofReplayed:      {"proof_replayed", http.StatusUnauthorized, invalidProof, "The DPoP proof was used before"},
 	ReplaysUnavailable: {"replays_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 
-	LimitReached:      {"limit_reached", http.StatusTooManyRequests, noOAuthError, "Too many requests"},
-	LimitsUnavailable: {"limits_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
+	LimitReached:        {"limit_reached", http.StatusTooManyRequests, noOAuthError, "Too many requests"},
+	LimitsUnavailable:   {"limits_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
+	CertificateRequired: {"certificate_required", http.StatusUnauthorized, noOAuthError, "A client certificate is required"},
+	CertificateExpired:  {"certificate_expired", http.StatusUnauthorized, noOAuthError, "The client certificate has expired, or is not valid yet"},
+	// A 401 has a challenge that asks for another token: clients would throw away a
+	// good one.
+	CertificateRole: {"certificate_role", http.StatusForbidden, noOAuthError, "The client certificate does not carry a required role"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.

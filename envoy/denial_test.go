@@ -89,6 +89,9 @@ var golden = map[authz.Reason]struct {
 	authz.ProofKey:             {401, "proof_key", ofProof + `"invalid_token", error_description="Invalid DPoP key binding"` + algs},
 	authz.ProofReplayed:        {401, "proof_replayed", invalidProof + `"The DPoP proof was used before"` + algs},
 	authz.ReplaysUnavailable:   {503, "replays_unavailable", ""},
+	authz.CertificateRequired:  {401, "certificate_required", realmOnly},
+	authz.CertificateExpired:   {401, "certificate_expired", realmOnly},
+	authz.CertificateRole:      {403, "certificate_role", ""},
 }
 
 // takesProofs is an API that takes proofs of possession, and demands a nonce.

@@ -19,6 +19,8 @@ type compiler struct {
 	// wide are the document-wide rules; used tells which of them met a parameter.
 	wide []wideRule
 	used map[place]bool
+	// wideRoles are the roles that the document asks of certificates.
+	wideRoles [][]string
 	// security is the document's own, for operations that have none.
 	security []authz.Requirement
 	secured  bool
@@ -38,7 +40,7 @@ func compile(api API, raw []byte, tree *node) ([]described, authz.Problems) {
 	c := &compiler{document: &document{file: api.Document}, api: api.Name, used: map[place]bool{}, ids: map[string]place{}}
 	var operations []described
 	if c.parse(raw) {
-		c.wide = c.wideRules(c.root.member(extensionKey))
+		c.extendAll(c.root.member(extensionKey))
 		security := c.root.member("security")
 		c.security, c.secured = c.requirements(security), security.present()
 		for _, template := range slices.Sorted(maps.Keys(c.model.Paths.Map())) {

@@ -99,6 +99,31 @@ func TestOperationIsWhatTheDocumentSays(t *testing.T) {
 	}
 }
 
+// TestCertificatesThatAreAskedFor holds that the document's roles are every operation's,
+// but of one that says something of its own.
+func TestCertificatesThatAreAskedFor(t *testing.T) {
+	document := write(t, t.TempDir(), "openapi.yaml", `
+openapi: 3.1.0
+security: []
+x-countersign: {certificate: {psd2: [PSP_AI]}}
+paths:
+  /plain: {get: {operationId: plain}}
+  /extended: {get: {operationId: extended, x-countersign: {permission: read}}}
+  /other: {get: {operationId: other, x-countersign: {certificate: {psd2: [PSP_PI]}}}}
+  /several: {get: {operationId: several, x-countersign: {certificate: {psd2: [PSP_IC, [PSP_AI, PSP_AS]]}}}}
+  /none: {get: {operationId: none, x-countersign: {certificate: {psd2: []}}}}
+`)
+	contracts := load(t, Config{APIs: []API{{Name: "bank", Document: document}}})
+	for id, want := range map[string][][]string{
+		"plain": {{"PSP_AI"}}, "extended": {{"PSP_AI"}}, "other": {{"PSP_PI"}},
+		"several": {{"PSP_IC"}, {"PSP_AI", "PSP_AS"}}, "none": nil,
+	} {
+		if diff := cmp.Diff(want, operation(t, contracts, id).PSD2); diff != "" {
+			t.Errorf("%s asks for (-want +got):\n%s", id, diff)
+		}
+	}
+}
+
 // JSON reads as YAML does, indented by tabs, and 3.0 as 3.1.
 func TestJSONDocument(t *testing.T) {
 	document := write(t, t.TempDir(), "openapi.json", `{

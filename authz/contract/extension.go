@@ -9,14 +9,24 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
+// extendAll reads the document's x-countersign, which may be absent.
+func (c *compiler) extendAll(at place) {
+	if !at.present() || !c.known(at, "objects", "certificate") {
+		return
+	}
+	c.wide = c.wideRules(at)
+	c.wideRoles = c.wideCertificate(at.member("certificate"))
+}
+
 // extend reads an operation's x-countersign, which may be absent, and gives the
 // operation the document-wide rules that meet it. It returns the names of
 // document-wide rules that requests of the operation must not have in their query.
 func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []string {
 	at := of.member(extensionKey)
 	objects := at.member("objects")
+	operation.PSD2 = c.certificate(at.member("certificate"))
 	if at.present() {
-		c.known(at, "objects", "consent", "permission", "grant", "regions", "step_up", "limits", "stream")
+		c.known(at, "objects", "consent", "permission", "grant", "certificate", "regions", "step_up", "limits", "stream")
 		operation.Consent = c.consent(at.member("consent"))
 		operation.Permission = c.text(at.member("permission"))
 		operation.Grant = c.grant(at.member("grant"), operation.Security)
@@ -48,6 +58,62 @@ func (c *compiler) consent(at place) [][]string {
 		consent = append(consent, c.texts(item))
 	}
 	return consent
+}
+
+// certificate is what an operation asks of the client's certificate: its own, or, where
+// it says nothing, the document's.
+func (c *compiler) certificate(at place) [][]string {
+	if !at.present() {
+		return c.wideRoles
+	}
+	if !c.known(at, "psd2") {
+		return nil
+	}
+	psd2 := at.member("psd2")
+	if !psd2.present() {
+		c.fault(at, "asks for nothing", "give psd2; psd2: [] asks for no certificate in so many words")
+	}
+	if psd2.present() && psd2.node.Kind == yaml.SequenceNode && len(psd2.items()) == 0 {
+		return nil
+	}
+	return c.roles(psd2)
+}
+
+// wideCertificate is what the document asks of every client's certificate.
+func (c *compiler) wideCertificate(at place) [][]string {
+	if !at.present() || !c.known(at, "psd2") {
+		return nil
+	}
+	if !at.member("psd2").present() {
+		c.fault(at, "asks for nothing", "give psd2, or leave the key out")
+	}
+	return c.roles(at.member("psd2"))
+}
+
+// roles are a list of roles that must all be carried; one of them may be a list, of
+// which any suffices.
+func (c *compiler) roles(at place) [][]string {
+	var roles [][]string
+	for _, item := range c.list(at, "a list of roles") {
+		anyOf := []place{item}
+		if item.node.Kind == yaml.SequenceNode {
+			anyOf = c.list(item, "a list of roles")
+		}
+		var names []string
+		for _, name := range anyOf {
+			names = append(names, c.role(name))
+		}
+		roles = append(roles, names)
+	}
+	return roles
+}
+
+func (c *compiler) role(at place) string {
+	name := c.text(at)
+	if name != "" && !slices.Contains(authz.PSD2Roles(), name) {
+		c.fault(at, fmt.Sprintf("%q is no role of ETSI TS 119 495", name), authz.Suggest(name, authz.PSD2Roles()))
+	}
+	return name
 }
 
 func (c *compiler) grant(at place, security []authz.Requirement) authz.Grant {

@@ -20,9 +20,6 @@ type wideRule struct {
 }
 
 func (c *compiler) wideRules(at place) []wideRule {
-	if !at.present() || !c.known(at, "objects") {
-		return nil
-	}
 	var rules []wideRule
 	for _, item := range c.list(at.member("objects"), "a list of rules") {
 		if !c.known(item, "type", "parameter") {

@@ -180,6 +180,10 @@ func TestOutcomes(t *testing.T) {
 		{"matching panics", "/a", panics(matching), "pR--------", authz.Internal},
 		{"an unreadable certificate", "/a", faults(reading, authz.CertificateMalformed), "ppR-------", authz.CertificateMalformed},
 		{"reading panics", "/a", panics(reading), "ppR-------", authz.Internal},
+		{"no certificate where one is asked for", "/a", func(f *fakeSteps) { f.match.Operation.PSD2 = [][]string{{"PSP_AI"}} }, "ppRp------", authz.CertificateRequired},
+		{"a certificate without the role", "/a", func(f *fakeSteps) {
+			f.match.Operation.PSD2, f.certificate = [][]string{{"PSP_AI"}}, &authz.Certificate{}
+		}, "ppRp------", authz.CertificateRole},
 		{"an expired token", "/a", faults(verifying, authz.TokenExpired), "pppR------", authz.TokenExpired},
 		{"no token", "/a", faults(verifying, authz.NoCredentials), "pppR------", authz.NoCredentials},
 		{"a bad token on a public operation", "/a", func(f *fakeSteps) {
@@ -312,6 +316,33 @@ func TestCredentialsAreHidden(t *testing.T) {
 				t.Errorf("Hide(%q) = %q", test.secret, got)
 			}
 		})
+	}
+}
+
+// TestCertificateIsTold tells what the contract asks of a certificate, and what it says.
+func TestCertificateIsTold(t *testing.T) {
+	identity := &authz.Identity{Subject: "CN=Acme", NotBefore: testTime.Add(-time.Hour), NotAfter: testTime.Add(time.Hour),
+		PSD2: &authz.PSD2{Roles: []string{"PSP_PI", "PSP_AS"}, Authority: "GB-FCA", ID: "PSDGB-FCA-123456"}}
+	f := newFakes()
+	f.match.Operation.PSD2, f.certificate = [][]string{{"PSP_AI", "PSP_IC"}}, &authz.Certificate{Identity: identity}
+	e, _ := explained(t, f, "/a")
+	for name, want := range map[string][]string{
+		"reason": {"certificate_role"}, "needs": {"PSP_AI or PSP_IC"}, "subject": {"CN=Acme"},
+		"psd2 roles": {"PSP_PI", "PSP_AS"}, "psd2 by": {"GB-FCA"}, "psd2 id": {"PSDGB-FCA-123456"},
+		"valid until": {"2026-11-21T11:00:00Z", "1h0m0s after the request"}, "valid from": nil,
+	} {
+		if diff := cmp.Diff(want, said(e, "certificate", name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	identity.NotBefore, identity.PSD2, identity.Doubt = testTime.Add(time.Second), nil, "two statements"
+	e, _ = explained(t, f, "/a")
+	for name, want := range map[string][]string{
+		"reason": {"certificate_expired"}, "doubt": {"two statements"}, "valid from": {"2026-11-21T10:00:01Z", "1s after the request"},
+	} {
+		if diff := cmp.Diff(want, said(e, "certificate", name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

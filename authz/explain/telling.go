@@ -84,7 +84,8 @@ func meaning(reason authz.Reason) string {
 
 // refusedAt finds the step that ended the check, which is the last that was taken, in
 // the pipeline's order. The path and the scopes are no interface that could be wrapped:
-// they refused where the step after them was not begun.
+// they refused where the step after them was not begun. So is what the contract asks of
+// the certificate, which has reasons of its own.
 func (t *telling) refusedAt() place {
 	unknown := t.calls[matching].err
 	switch {
@@ -100,6 +101,8 @@ func (t *telling) refusedAt() place {
 		return atToken
 	case unknown != nil:
 		return atOperation
+	case t.lacksRole():
+		return atCertificate
 	case !t.calls[inspecting].begun:
 		return atScopes
 	case t.calls[inspecting].faulty():
@@ -110,6 +113,16 @@ func (t *telling) refusedAt() place {
 		return atOwnership
 	}
 	return atPolicy
+}
+
+// lacksRole reports a certificate that could be read, and is not what the contract asks
+// for: that was found after the token.
+func (t *telling) lacksRole() bool {
+	switch t.decision.Reason {
+	case authz.CertificateRequired, authz.CertificateExpired, authz.CertificateRole:
+		return true
+	}
+	return false
 }
 
 // forgiven reports that no token was sent, and that the operation takes none: had it

@@ -55,9 +55,14 @@ func asked(s *authz.StepUp) []string {
 }
 
 func (t *telling) certificate(w *words) {
+	if operation := t.facts.Match.Operation; operation != nil {
+		for _, anyOf := range operation.PSD2 {
+			w.say("needs", strings.Join(anyOf, " or "))
+		}
+	}
 	certificate := t.facts.Certificate
 	switch {
-	case t.refusing == atCertificate:
+	case t.refusing == atCertificate && !t.lacksRole():
 		return
 	case certificate == nil:
 		w.say("certificate", "none was presented")
