@@ -90,6 +90,7 @@ const (
 	CertificateRequired
 	CertificateExpired
 	CertificateRole
+	CertificateConflict
 
 	reasonCount
 )
@@ -190,7 +191,8 @@ var reasons = [reasonCount]struct {
 	CertificateExpired:  {"certificate_expired", http.StatusUnauthorized, noOAuthError, "The client certificate has expired, or is not valid yet"},
 	// A 401 has a challenge that asks for another token: clients would throw away a
 	// good one.
-	CertificateRole: {"certificate_role", http.StatusForbidden, noOAuthError, "The client certificate does not carry a required role"},
+	CertificateRole:     {"certificate_role", http.StatusForbidden, noOAuthError, "The client certificate does not carry a required role"},
+	CertificateConflict: {"certificate_conflict", http.StatusBadRequest, noOAuthError, "Two different client certificates were forwarded"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.

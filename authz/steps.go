@@ -31,7 +31,8 @@ type Contracts interface {
 
 // Certificates reads the client certificate that Envoy forwards.
 type Certificates interface {
-	// Read returns nil where there is none. Its error wraps CertificateMalformed.
+	// Read returns nil where there is none. Its error wraps CertificateMalformed or
+	// CertificateConflict.
 	Read(request *Request) (*Certificate, error)
 }
 

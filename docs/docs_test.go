@@ -327,7 +327,7 @@ static_resources:
           stat_prefix: edge
           use_remote_address: true
           xff_num_trusted_hops: 1
-          forward_client_cert_details: SANITIZE
+{{certificates}}
 {{paths}}
 {{traces}}
           http_filters:
@@ -353,7 +353,7 @@ static_resources:
 // TestEnvoyTakesWhatIsShown has Envoy judge the parts that envoy.md shows. It is
 // skipped where COUNTERSIGN_ENVOY, which make test sets, names no Envoy.
 func TestEnvoyTakesWhatIsShown(t *testing.T) {
-	indents := map[string]int{"paths": 10, "traces": 10, "filter": 10, "routes": 14, "cluster": 2, "socket": 8}
+	indents := map[string]int{"paths": 10, "traces": 10, "certificates": 10, "filter": 10, "routes": 14, "cluster": 2, "socket": 8}
 	whole, shown := envoyShell, 0
 	for _, b := range blocksOf(page(t, "envoy.md")) {
 		part, ok := strings.CutPrefix(b.mark, "envoy ")

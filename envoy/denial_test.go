@@ -91,6 +91,7 @@ var golden = map[authz.Reason]struct {
 	authz.ReplaysUnavailable:   {503, "replays_unavailable", ""},
 	authz.CertificateRequired:  {401, "certificate_required", realmOnly},
 	authz.CertificateExpired:   {401, "certificate_expired", realmOnly},
+	authz.CertificateConflict:  {400, "certificate_conflict", ""},
 	authz.CertificateRole:      {403, "certificate_role", ""},
 }
 

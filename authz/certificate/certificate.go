@@ -4,8 +4,8 @@
 //
 // A certificate that is read here says that the client holds its key: Envoy has
 // completed the handshake with it. It says nothing of who vouches for the names and
-// roles in it; that is for Envoy's validation context. Only source.certificate is read,
-// which Envoy fills itself, never a header.
+// roles in it; that is for Envoy's validation context. Read is source.certificate,
+// which Envoy fills itself, and a header only where the configuration says so.
 package certificate
 
 import (
@@ -29,27 +29,80 @@ const (
 	maxRemembered = 8 << 20
 )
 
+// Source says where a client's certificate is told.
+type Source string
+
+const (
+	// FromSource takes that of Envoy's connection, as Envoy tells it in
+	// source.certificate. It is the default.
+	FromSource Source = "source"
+	// FromXFCC takes x-forwarded-client-cert, which is Envoy's word only where Envoy is
+	// told to set it, and a client's own elsewhere.
+	FromXFCC Source = "xfcc"
+)
+
+// Config says where certificates are read. The zero Config reads no header.
+type Config struct {
+	// From is FromSource where empty.
+	From Source `yaml:"client_certificate"`
+	// Elements is how many the header has, of which the client's is the first; default 1.
+	// With more it is refused: whoever can write one could write its own.
+	Elements int `yaml:"xfcc_elements"`
+}
+
+// Check returns all faults of the configuration as authz.Problems, or nil.
+func (c Config) Check() error {
+	var problems authz.Problems
+	if c.From != "" && c.From != FromSource && c.From != FromXFCC {
+		problems.Add("client_certificate", "not a known source of client certificates", `write "source" or "xfcc"`)
+	}
+	if c.Elements < 0 || c.Elements > mostElements {
+		problems.Add("xfcc_elements", fmt.Sprintf("not between 1 and %d", mostElements), "write how many proxies, Envoy among them, add an element")
+	}
+	if c.Elements != 0 && c.From != FromXFCC {
+		problems.Add("xfcc_elements", "is for client_certificate: xfcc only", "remove it")
+	}
+	return problems.Err()
+}
+
 // Reader reads certificates, and remembers those that it has read. It is safe for
 // concurrent use. New makes one.
 type Reader struct {
+	// elements is how many XFCC must have; 0 leaves the header alone.
+	elements   int
 	remembered *otter.Cache[string, *authz.Certificate]
 }
 
 var _ authz.Certificates = (*Reader)(nil)
 
-// New returns a Reader that remembers nothing yet.
-func New() *Reader {
-	return &Reader{remembered: otter.Must(&otter.Options[string, *authz.Certificate]{
+// New returns a Reader that remembers nothing yet. Its error is Check's.
+func New(cfg Config) (*Reader, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	elements := 0
+	if cfg.From == FromXFCC {
+		elements = max(cfg.Elements, 1)
+	}
+	return &Reader{elements: elements, remembered: otter.Must(&otter.Options[string, *authz.Certificate]{
 		MaximumWeight: maxRemembered,
 		Weigher:       func(forwarded string, _ *authz.Certificate) uint32 { return uint32(len(forwarded)) },
-	})}
+	})}, nil
 }
 
 // Read returns the request's client certificate, nil where there is none. It is
 // shared between requests and must not be written to. An error wraps
-// CertificateMalformed and holds nothing of the certificate.
+// CertificateMalformed or CertificateConflict and holds nothing of the certificate.
 func (r *Reader) Read(request *authz.Request) (*authz.Certificate, error) {
-	forwarded := request.Certificate
+	peer, err := r.read(request.Certificate)
+	if err != nil || r.elements == 0 {
+		return peer, err
+	}
+	return r.fromXFCC(request.Headers, peer)
+}
+
+// read returns the certificate that Envoy forwards, nil for "".
+func (r *Reader) read(forwarded string) (*authz.Certificate, error) {
 	switch {
 	case forwarded == "":
 		return nil, nil

@@ -29,13 +29,18 @@ var (
 	notAfter  = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 )
 
-// issue makes a self-signed certificate, DER.
+// issue makes a self-signed certificate of a key of its own, DER.
 func issue(t testing.TB, template *x509.Certificate) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return issueFor(t, key, template)
+}
+
+func issueFor(t testing.TB, key *ecdsa.PrivateKey, template *x509.Certificate) []byte {
+	t.Helper()
 	template.SerialNumber = big.NewInt(1)
 	template.NotBefore, template.NotAfter = notBefore, notAfter
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -63,12 +68,23 @@ func encodeAll(text string) string {
 	return encoded.String()
 }
 
-func read(forwarded string) (*authz.Certificate, error) {
-	return New().Read(&authz.Request{Certificate: forwarded})
+// reader reads as the configuration says.
+func reader(t testing.TB, cfg Config) *Reader {
+	t.Helper()
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func read(t testing.TB, forwarded string) (*authz.Certificate, error) {
+	t.Helper()
+	return reader(t, Config{}).Read(&authz.Request{Certificate: forwarded})
 }
 
 func TestNoCertificateIsNone(t *testing.T) {
-	got, err := read("")
+	got, err := read(t, "")
 	if got != nil || err != nil {
 		t.Errorf("Read = %v, %v, want nil, nil", got, err)
 	}
@@ -102,7 +118,7 @@ func TestCertificateIsRead(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.want.NotBefore, test.want.NotAfter = notBefore, notAfter
-			got, err := read(test.forwarded)
+			got, err := read(t, test.forwarded)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +139,7 @@ func TestRFC8705AppendixA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := read(forward(toPEM(pemType, der)))
+	got, err := read(t, forward(toPEM(pemType, der)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +151,36 @@ func TestRFC8705AppendixA(t *testing.T) {
 	}
 	if got.Identity.Subject != "CN=mtls" {
 		t.Errorf("subject is %q, want CN=mtls", got.Identity.Subject)
+	}
+}
+
+// TestRenewedCertificateIsAnother holds that a token which is bound to a certificate is
+// not bound to the next one, though that has the same key and names.
+func TestRenewedCertificateIsAnother(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "client"}}
+	bound, err := read(t, forward(toPEM(pemType, issueFor(t, key, template))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, renewed := range []struct {
+		name string
+		key  *ecdsa.PrivateKey
+	}{{"M5 renewed with another key", another}, {"M6 renewed with the same key", key}} {
+		got, err := read(t, forward(toPEM(pemType, issueFor(t, renewed.key, template))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Thumbprint == bound.Thumbprint || got.Identity.Subject != bound.Identity.Subject {
+			t.Errorf("%s: the same thumbprint, or another subject than %q", renewed.name, got.Identity.Subject)
+		}
 	}
 }
 
@@ -165,7 +211,7 @@ func TestMalformedCertificates(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := read(test.forwarded)
+			got, err := read(t, test.forwarded)
 			if got != nil || !errors.Is(err, authz.CertificateMalformed) {
 				t.Fatalf("Read = %v, %v, want %v", got, err, authz.CertificateMalformed)
 			}
@@ -187,11 +233,11 @@ func withPlus(t *testing.T) []byte {
 
 // A certificate that is seen again is the one that was parsed; another one is not.
 func TestCertificatesAreRemembered(t *testing.T) {
-	reader := New()
+	reads := reader(t, Config{})
 	first := forward(toPEM(pemType, issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "first"}})))
 	second := forward(toPEM(pemType, issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "second"}})))
 	read := func(forwarded string) *authz.Certificate {
-		certificate, err := reader.Read(&authz.Request{Certificate: forwarded})
+		certificate, err := reads.Read(&authz.Request{Certificate: forwarded})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,9 +258,9 @@ func FuzzRead(f *testing.F) {
 	for _, seed := range []string{forward(good), good, forward(good + good), "%", pemBegin, forward(strings.TrimSpace(good)), strings.ReplaceAll(good, "\n", "\r\n")} {
 		f.Add(seed)
 	}
-	reader := New()
+	reads := reader(f, Config{})
 	f.Fuzz(func(t *testing.T, forwarded string) {
-		got, err := reader.Read(&authz.Request{Certificate: forwarded})
+		got, err := reads.Read(&authz.Request{Certificate: forwarded})
 		if err != nil {
 			if got != nil || !errors.Is(err, authz.CertificateMalformed) {
 				t.Fatalf("Read = %v, %v", got, err)
@@ -240,10 +286,10 @@ func FuzzRead(f *testing.F) {
 
 func BenchmarkRead(b *testing.B) {
 	request := &authz.Request{Certificate: forward(toPEM(pemType, issue(b, &x509.Certificate{})))}
-	reader := New()
+	reads := reader(b, Config{})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := reader.Read(request); err != nil {
+		if _, err := reads.Read(request); err != nil {
 			b.Fatal(err)
 		}
 	}

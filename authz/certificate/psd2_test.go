@@ -12,8 +12,8 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-// element is a DER element of the tag with that content.
-func element(tag int, content ...string) string {
+// tlv is a DER element of the tag with that content.
+func tlv(tag int, content ...string) string {
 	value := asn1.RawValue{Tag: tag, IsCompound: tag == asn1.TagSequence, Bytes: []byte(strings.Join(content, ""))}
 	der, err := asn1.Marshal(value)
 	if err != nil {
@@ -22,9 +22,9 @@ func element(tag int, content ...string) string {
 	return string(der)
 }
 
-func sequence(parts ...string) string { return element(asn1.TagSequence, parts...) }
-func utf8Text(text string) string     { return element(asn1.TagUTF8String, text) }
-func objectID(content string) string  { return element(asn1.TagOID, content) }
+func sequence(parts ...string) string { return tlv(asn1.TagSequence, parts...) }
+func utf8Text(text string) string     { return tlv(asn1.TagUTF8String, text) }
+func objectID(content string) string  { return tlv(asn1.TagOID, content) }
 
 // role is a RoleOfPSP: ETSI's with that last number, and a name.
 func role(number int, name string) string {
@@ -52,7 +52,7 @@ func qualified(t *testing.T, extension, organization string) *authz.Identity {
 	if organization != "" {
 		template.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: organizationID, Value: organization}}
 	}
-	got, err := read(forward(toPEM(pemType, issue(t, template))))
+	got, err := read(t, forward(toPEM(pemType, issue(t, template))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestPSD2IsRead(t *testing.T) {
 		{"Q1: a role of somebody else's is passed over, whatever its name",
 			sequence(psd2Statement("GB-FCA", sequence(objectID(identifier(1, 2, 3)), utf8Text("PSP_PI")), aisp)), "", of("PSP_AI"), false},
 		{"Q1: unspecified is no role", sequence(psd2Statement("GB-FCA", role(0, "Unspecified"))), "", of(), false},
-		{"Q1: beside statements that are not known", sequence(sequence(objectID(identifier(1, 2, 3)), element(asn1.TagInteger, "\x01")), psd2Statement("GB-FCA", aisp)), "", of("PSP_AI"), false},
+		{"Q1: beside statements that are not known", sequence(sequence(objectID(identifier(1, 2, 3)), tlv(asn1.TagInteger, "\x01")), psd2Statement("GB-FCA", aisp)), "", of("PSP_AI"), false},
 		{"Q2: a central bank has no authority", sequence(psd2Statement("NA", role(5, "PSP_CB"))), "", &authz.PSD2{Roles: []string{"PSP_CB"}, Authority: "NA"}, false},
 		{"Q3: organizationIdentifier", sequence(psd2Statement("GB-FCA", aisp)), "PSDGB-FCA-123456",
 			&authz.PSD2{Roles: []string{"PSP_AI"}, Authority: "GB-FCA", ID: "PSDGB-FCA-123456"}, false},
@@ -112,12 +112,12 @@ func TestPSD2ThatIsDoubted(t *testing.T) {
 		{"Q1: no role", sequence(psd2Statement("GB-FCA"))},
 		{"Q1: an identifier and another role's name", sequence(psd2Statement("GB-FCA", role(3, "PSP_PI")))},
 		{"Q1: an identifier and a name in another case", sequence(psd2Statement("GB-FCA", role(3, "psp_ai")))},
-		{"Q1: a name of another type", sequence(psd2Statement("GB-FCA", sequence(objectID(identifier(0, 4, 0, 19495, 1, 3)), element(asn1.TagPrintableString, "PSP_AI"))))},
+		{"Q1: a name of another type", sequence(psd2Statement("GB-FCA", sequence(objectID(identifier(0, 4, 0, 19495, 1, 3)), tlv(asn1.TagPrintableString, "PSP_AI"))))},
 		{"Q1: a role without a name", sequence(psd2Statement("GB-FCA", sequence(objectID(identifier(0, 4, 0, 19495, 1, 3)))))},
 		{"Q1: more than a name", sequence(psd2Statement("GB-FCA", sequence(objectID(identifier(0, 4, 0, 19495, 1, 3)), utf8Text("PSP_AI"), name)))},
 		{"Q1: a role that is none", sequence(psd2Statement("GB-FCA", utf8Text("PSP_AI")))},
 		{"Q1: roles that are no list", info(utf8Text("PSP_AI"), name, id)},
-		{"Q1: an authority's name of another type", info(sequence(aisp), element(asn1.TagPrintableString, "Bank"), id)},
+		{"Q1: an authority's name of another type", info(sequence(aisp), tlv(asn1.TagPrintableString, "Bank"), id)},
 		{"Q1: an empty name", info(sequence(aisp), utf8Text(""), id)},
 		{"Q1: a long name", info(sequence(aisp), utf8Text(strings.Repeat("é", 257)), id)},
 		{"Q1: a name that is not UTF-8", info(sequence(aisp), utf8Text("\xff"), id)},

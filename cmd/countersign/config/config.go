@@ -18,6 +18,7 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/audit"
+	"github.com/countersign-io/countersign/authz/certificate"
 	"github.com/countersign-io/countersign/authz/consent"
 	"github.com/countersign-io/countersign/authz/console"
 	"github.com/countersign-io/countersign/authz/contract"
@@ -33,6 +34,8 @@ type Config struct {
 	// Server has listen, client_address, realm, timeout, max_message_bytes and
 	// max_concurrent_checks.
 	Server envoy.Config `yaml:",inline"`
+	// Certificates has client_certificate and xfcc_elements.
+	Certificates certificate.Config `yaml:",inline"`
 	// Admin is a loopback address for health and metrics; "" means none.
 	Admin string `yaml:"admin"`
 	// State is a folder of Countersign's own: keys that it makes on its first start,

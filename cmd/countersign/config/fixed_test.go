@@ -44,6 +44,7 @@ func TestWhatCannotChangeWhileRunning(t *testing.T) {
 		{"nothing", "", "", nil},
 		{"a comment", "region: GB", "region: GB # here", nil},
 		{"region", "region: GB", "region: US", nil},
+		{"where client certificates are read", "region: GB", "client_certificate: xfcc\nxfcc_elements: 2", nil},
 		{"an API", "name: a, document: a.yaml", "name: b, document: b.yaml", nil},
 		{"a policy", "path: policy", "path: other", nil},
 		{"what tokens must be", "kind: client", "kind: customer, skew: 1s, algorithms: [ES256]", nil},

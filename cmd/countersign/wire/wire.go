@@ -66,6 +66,7 @@ func (l *Loaded) read() authz.Problems {
 	found("", cfg.TokenKeys(authz.ProblemsOf(cfg.Tokens().Check())).Err())
 	found("", checkKeyFiles(cfg))
 	found("", cfg.Server.Check())
+	found("", cfg.Certificates.Check())
 	found("", cfg.CheckAdmin())
 	found("replay", cfg.Replay.Check())
 	found("", checkPlaces(cfg).Err())
@@ -166,11 +167,15 @@ func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot,
 	if err != nil {
 		return nil, err
 	}
+	certificates, err := certificate.New(l.Config.Certificates)
+	if err != nil {
+		return nil, err
+	}
 	return &authz.Snapshot{
 		Revision:     l.revision(),
 		Region:       l.Config.Region,
 		Contracts:    l.Contracts,
-		Certificates: certificate.New(),
+		Certificates: certificates,
 		Tokens:       tokens,
 		Proofs:       tokens,
 		Policy:       l.Policy,

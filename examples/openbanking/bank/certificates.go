@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -28,6 +29,8 @@ type Certificates struct {
 	Authorities *x509.CertPool
 
 	clients map[string]tls.Certificate
+	ca      *authority
+	dir     string
 }
 
 // authority signs the demo's certificates.
@@ -53,19 +56,29 @@ func newCertificates(dir string, now time.Time) (*Certificates, error) {
 	if _, err := ca.issue(server, filepath.Join(dir, "server")); err != nil {
 		return nil, err
 	}
-	made := &Certificates{Authorities: x509.NewCertPool(), clients: map[string]tls.Certificate{}}
+	made := &Certificates{Authorities: x509.NewCertPool(), clients: map[string]tls.Certificate{}, ca: ca, dir: dir}
 	made.Authorities.AddCert(ca.certificate)
-	for client, organization := range map[string]string{Acme: "Acme Ltd", Zeta: "Zeta; Sons, Ltd"} {
-		template := &x509.Certificate{
-			Subject:     pkix.Name{Country: []string{"GB"}, Organization: []string{organization}, CommonName: client},
-			URIs:        []*url.URL{identity(client)},
-			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		}
-		if made.clients[client], err = ca.issue(template, filepath.Join(dir, client)); err != nil {
+	for _, client := range []string{Acme, Zeta} {
+		if err := made.Issue(client, identity(client)); err != nil {
 			return nil, err
 		}
 	}
 	return made, nil
+}
+
+// organizations are the clients' companies.
+var organizations = map[string]string{Acme: "Acme Ltd", Zeta: "Zeta; Sons, Ltd"}
+
+// Issue makes a client's certificate, in place of the one that it had, with that URI:
+// clients choose their names themselves.
+func (c *Certificates) Issue(client string, uri *url.URL) (err error) {
+	template := &x509.Certificate{
+		Subject:     pkix.Name{Country: []string{"GB"}, Organization: []string{organizations[client]}, CommonName: client},
+		URIs:        []*url.URL{uri},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	c.clients[client], err = c.ca.issue(template, filepath.Join(c.dir, client))
+	return err
 }
 
 // identity is the URI that a client's certificate names it by.
@@ -139,6 +152,13 @@ func (ca *authority) sign(template *x509.Certificate, public crypto.PublicKey) (
 func (c *Certificates) thumbprint(client string) string {
 	sum := sha256.Sum256(c.clients[client].Certificate[0])
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// XFCC is what a proxy tells of the client's certificate in x-forwarded-client-cert.
+// Certificates are no secret: whoever has seen one can write it, too.
+func (c *Certificates) XFCC(client string) string {
+	sum := sha256.Sum256(c.clients[client].Certificate[0])
+	return "Hash=" + hex.EncodeToString(sum[:]) + `;Cert="` + c.forwarded(client) + `"`
 }
 
 // forwarded is the client's certificate as Envoy sends it: PEM, percent-encoded.
