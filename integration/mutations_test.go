@@ -6,7 +6,9 @@ package integration
 const (
 	targetGo      = "authz/target.go"
 	pipelineGo    = "authz/pipeline.go"
+	rolesGo       = "authz/certificates.go"
 	lookupGo      = "authz/lookup.go"
+	certificateGo = "authz/certificate/certificate.go"
 	jsonGo        = "authz/json.go"
 	matchGo       = "authz/contract/match.go"
 	inspectGo     = "authz/contract/inspect.go"
@@ -319,8 +321,37 @@ var mutations = []mutation{
 			"case !fresh && p.id == \"\":"}},
 		stories: []string{"88-proof-replayed"},
 	},
+	{
+		// The operator says so, or the header is the client's own word.
+		name: "no certificate is read from a header",
+		edits: []edit{{certificateGo,
+			"if cfg.From == FromXFCC {",
+			"if true {"}},
+		stories: []string{"84-certificate-in-a-header"},
+	},
 
 	// What the contract lets such a caller ask for.
+	{
+		name: "the certificate's roles",
+		edits: []edit{{pipelineGo,
+			"if err = certified(f); err != nil {",
+			"if false {"}},
+		stories: []string{"83-role-not-in-certificate", "85-payment-without-certificate"},
+	},
+	{
+		name: "there is a certificate",
+		edits: []edit{{rolesGo,
+			"return fmt.Errorf(\"certificate: %w\", CertificateRequired)",
+			"return nil"}},
+		stories: []string{"85-payment-without-certificate"},
+	},
+	{
+		name: "the certificate's role is the one that is asked for",
+		edits: []edit{{rolesGo,
+			"return slices.Contains(identity.PSD2.Roles, role)",
+			"return role != \"\" || slices.Contains(identity.PSD2.Roles, role)"}},
+		stories: []string{"83-role-not-in-certificate"},
+	},
 	{
 		name: "scopes",
 		edits: []edit{{pipelineGo,

@@ -66,16 +66,36 @@ func newCertificates(dir string, now time.Time) (*Certificates, error) {
 	return made, nil
 }
 
-// organizations are the clients' companies.
-var organizations = map[string]string{Acme: "Acme Ltd", Zeta: "Zeta; Sons, Ltd"}
+// company is whose certificate a client's is.
+type company struct {
+	name string
+	// id is its organizationIdentifier, and roles are what the authority lets it do.
+	id    string
+	roles []role
+}
+
+// companies are the clients' own: Zeta may look at accounts, and not pay from them.
+var companies = map[string]company{
+	Acme: {name: "Acme Ltd", id: "PSDGB-FCA-100001", roles: []role{accountInformation, paymentInitiation}},
+	Zeta: {name: "Zeta; Sons, Ltd", id: "PSDGB-FCA-100002", roles: []role{accountInformation}},
+}
 
 // Issue makes a client's certificate, in place of the one that it had, with that URI:
 // clients choose their names themselves.
-func (c *Certificates) Issue(client string, uri *url.URL) (err error) {
+func (c *Certificates) Issue(client string, uri *url.URL) error {
+	of := companies[client]
+	statements, err := statementsOf(of.roles)
+	if err != nil {
+		return err
+	}
 	template := &x509.Certificate{
-		Subject:     pkix.Name{Country: []string{"GB"}, Organization: []string{organizations[client]}, CommonName: client},
-		URIs:        []*url.URL{uri},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Subject: pkix.Name{
+			Country: []string{"GB"}, Organization: []string{of.name}, CommonName: client,
+			ExtraNames: []pkix.AttributeTypeAndValue{{Type: organizationIdentifier, Value: of.id}},
+		},
+		URIs:            []*url.URL{uri},
+		ExtKeyUsage:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		ExtraExtensions: []pkix.Extension{statements},
 	}
 	c.clients[client], err = c.ca.issue(template, filepath.Join(c.dir, client))
 	return err

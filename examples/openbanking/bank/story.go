@@ -47,7 +47,9 @@ type Ask struct {
 	Headers  map[string]string `json:"headers"`
 	// Certificate is whose certificate the client presents, or "".
 	Certificate string `json:"certificate"`
-	Token       Token  `json:"token"`
+	// Forwarded is whose certificate the client writes into x-forwarded-client-cert, or "".
+	Forwarded string `json:"forwarded"`
+	Token     Token  `json:"token"`
 	// Scheme is Bearer or DPoP; "" means DPoP where there is a proof, else Bearer.
 	Scheme string `json:"scheme"`
 	// Proof is the proof of possession that comes with the token, or nil.
@@ -127,6 +129,9 @@ func (s *Story) headers(bank *Bank, nonce string) (authz.Headers, error) {
 	var fields authz.Headers
 	for _, name := range slices.Sorted(maps.Keys(s.Ask.Headers)) {
 		fields = append(fields, authz.Header{Name: strings.ToLower(name), Value: s.Ask.Headers[name]})
+	}
+	if s.Ask.Forwarded != "" {
+		fields = append(fields, authz.Header{Name: "x-forwarded-client-cert", Value: bank.Certificates.XFCC(s.Ask.Forwarded)})
 	}
 	credentials, err := s.credentials(bank, nonce)
 	if err != nil {
