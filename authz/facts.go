@@ -316,10 +316,10 @@ type Region struct {
 type Input struct {
 	// Document is JSON, less the caller's credentials.
 	Document []byte
-	// Reaches are the paths of the input that the document holds where they are known,
-	// each of them spelled out, such as "input.caller.kind" or "input.objects", in
-	// order. What is below none of them cannot be told from it. It is shared between
-	// inputs and must not be written to.
+	// Reaches are the paths of the input that the document holds, with all below them,
+	// where they are known: each of them spelled out, such as "input.caller.kind",
+	// "input.objects" or `input.token.claims["a.b"]`, in order. What is below none of
+	// them cannot be told from it. It is shared between inputs and must not be written to.
 	Reaches []string
 	// Withheld are the headers that the request had and the document has not: names in
 	// lower case, in order.

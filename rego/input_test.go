@@ -265,6 +265,23 @@ seen contains input.region.objects
 seen contains input.certificate.thumbprint
 seen contains input.parsed_query.q[0]
 `,
+	"parts of claims and body": `decision := {"allowed": true, "dynamic_metadata": {"seen": seen}}
+seen contains input.token.claims.nested.list[0]
+seen contains input.token.claims.nested["a.b"]
+seen contains object.get(input.parsed_body.Data, "Amount", "none")
+seen contains "no list" if not input.token.claims.nested.list
+`,
+	"other parts of them": `decision := {"allowed": true, "dynamic_metadata": {"seen": seen}}
+seen contains input.token.claims.big
+seen contains input.parsed_body.Data.Amount
+seen contains "no second signer" if not input.token.claims.second_signer
+`,
+	"parts that are replaced": `decision := {"allowed": true, "dynamic_metadata": {"seen": seen}}
+seen contains value if value := data.site.signer with input.token.claims.sub.of as "bob"
+seen contains value if value := data.site.signer with input.parsed_body.Data.Amount.Of as 1
+signer := [object.get(input.token.claims.nested, "list", "none"), input.parsed_body.Data.Amount.Of]
+signer := [input.token.claims.sub.of] if not input.parsed_body.Data.Amount.Of
+`,
 	"absence": `decision := {"allowed": true, "dynamic_metadata": {"seen": seen}}
 seen contains "token" if not input.token
 seen contains "certificate" if not input.certificate.country
@@ -355,12 +372,17 @@ func randomFacts(random *rand.Rand) *authz.Facts {
 	drop(func() { token.Caller.Actor = "" })
 	drop(func() { token.ACR = "" })
 	drop(func() { token.AuthTime = time.Time{} })
+	drop(func() {
+		token.Claims = map[string]any{"sub": map[string]any{"of": "bob"}, "nested": "none", "second_signer": true}
+	})
 	drop(func() { token.Prepared = PrepareClaims(token.Claims) })
 	drop(func() { consent.Status = "RVKD" })
 	drop(func() { consent.Permissions = nil })
 	drop(func() { f.Region.Service = "" })
 	drop(func() { f.Certificate = nil })
 	drop(func() { f.Owned = nil })
+	drop(func() { f.Inspection.Body = map[string]any{"Data": map[string]any{"Amount": "1", "Creditor": "bob"}} })
+	drop(func() { f.Inspection.Body = []any{"Data", nil} })
 	drop(func() { f.Inspection = authz.Inspection{} })
 	drop(func() { f.Consent = nil })
 	drop(func() { f.Token = nil })

@@ -14,22 +14,35 @@ import (
 // inputs are the documents of a policy, as they are kept.
 type inputs struct {
 	document *document
+	kept     branch
 	reaches  []string
 }
 
 var _ authz.Inputs = (*inputs)(nil)
 
-// Inputs gives what Decide decides on: pruned to what this policy reaches, or whole,
-// with all that is known, so that a policy that reaches further can decide on it too.
-// Headers that hold credentials are left out. A document over 1 MiB, of over 50,000
-// values, or nested more than 64 deep is not kept: its Input is nil. What is not UTF-8
-// is kept as U+FFFD.
+// Inputs gives what Decide decides on: pruned to what this policy reads, or whole, with
+// all that is known, so that a policy that reads more can decide on it too. Pruned, an
+// object has the keys that the policy names; what it reads by an index, or by a key
+// that is not constant, is there as a whole. Headers that hold credentials are left
+// out. A document over 1 MiB, of over 50,000 values, or nested more than 64 deep is not
+// kept: its Input is nil. What is not UTF-8 is kept as U+FFFD.
 func (e *Engine) Inputs(whole bool) authz.Inputs {
-	document := e.document
+	document, reads := e.document, e.reach
 	if whole {
-		document = newDocument(reach{whole: &ast.Location{}})
+		reads = reach{whole: &ast.Location{}}
+		document = newDocument(reads)
 	}
-	return &inputs{document: document, reaches: document.paths()}
+	built := document.paths()
+	paths := reads.within(built)
+	i := &inputs{document: document, reaches: make([]string, len(paths))}
+	for at, path := range paths {
+		i.reaches[at] = spelled(path)
+	}
+	// Where the document is built of nothing else, all of it is kept.
+	if slices.CompareFunc(paths, built, ast.RefCompare) != 0 {
+		i.kept = branches(paths)
+	}
+	return i
 }
 
 // Input implements authz.Inputs.
@@ -40,7 +53,7 @@ func (i *inputs) Input(facts *authz.Facts) (*authz.Input, error) {
 	}
 	bare, withheld := withoutCredentials(value)
 	document := &jsonText{text: make([]byte, 0, 2048)}
-	err = document.value(bare, maxDepth)
+	err = document.value(i.kept.of(ast.NewTerm(bare)).Value, maxDepth)
 	switch {
 	case errors.Is(err, errTooLarge) || len(document.text) > maxDocument:
 		return nil, nil
@@ -66,31 +79,30 @@ func (e *Engine) input(facts *authz.Facts) (ast.Value, error) {
 	return e.document.of(facts)
 }
 
-// paths lists what the document holds, each key that is built for itself: a list that
-// an earlier version kept does not claim what a later one has added.
-func (d *document) paths() []string {
-	paths := []string{}
+// paths lists what the document holds, each key that is built for itself, in order: a
+// list that an earlier version kept does not claim what a later one has added.
+func (d *document) paths() []ast.Ref {
+	var paths []ast.Ref
 	for _, s := range d.sections {
-		path := "input." + name(s.key)
 		if s.value != nil {
-			paths = append(paths, path)
+			paths = append(paths, ast.Ref{ast.InputRootDocument, s.key})
 		}
-		paths = append(paths, below(path, s.fields)...)
+		paths = append(paths, below(s.key, s.fields)...)
 	}
 	if d.operations != nil {
-		paths = append(paths, below("input.operation", d.operations.fields)...)
+		paths = append(paths, below(keyOperation, d.operations.fields)...)
 		if d.operations.parameters {
-			paths = append(paths, "input.operation.parameters")
+			paths = append(paths, ast.Ref{ast.InputRootDocument, keyOperation, keyParameters})
 		}
 	}
-	slices.Sort(paths)
+	slices.SortFunc(paths, ast.RefCompare)
 	return paths
 }
 
-func below[From any](path string, fields []field[From]) []string {
-	paths := make([]string, len(fields))
+func below[From any](section *ast.Term, fields []field[From]) []ast.Ref {
+	paths := make([]ast.Ref, len(fields))
 	for i, f := range fields {
-		paths[i] = path + "." + name(f.key)
+		paths[i] = ast.Ref{ast.InputRootDocument, section, f.key}
 	}
 	return paths
 }

@@ -3,6 +3,7 @@ package rego
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -85,15 +86,67 @@ func (r *reach) paths() []string {
 	if r.whole != nil {
 		return []string{fmt.Sprintf("input (%s:%d)", r.whole.File, r.whole.Row)}
 	}
-	refs := slices.Clone(r.refs)
-	slices.SortFunc(refs, ast.RefCompare)
 	var paths []string
-	var last ast.Ref
-	for _, ref := range refs {
-		if last == nil || !ref.HasPrefix(last) {
-			paths = append(paths, ref.String())
-			last = ref
-		}
+	for _, ref := range outermost(r.refs) {
+		paths = append(paths, spelled(ref))
 	}
 	return paths
+}
+
+// within narrows the paths of a document to what is read of them, each as far as it
+// goes by names: an array is read whole, and so is what has a key that is no string.
+func (r *reach) within(built []ast.Ref) []ast.Ref {
+	if r.whole != nil {
+		return built
+	}
+	var read []ast.Ref
+	for _, ref := range r.refs {
+		ref = ref.StringPrefix()
+		for _, path := range built {
+			switch {
+			case path.HasPrefix(ref):
+				read = append(read, path)
+			case ref.HasPrefix(path):
+				read = append(read, ref)
+			}
+		}
+	}
+	return outermost(read)
+}
+
+// outermost are the references that no other one begins, each once, in order.
+func outermost(refs []ast.Ref) []ast.Ref {
+	refs = slices.Clone(refs)
+	slices.SortFunc(refs, ast.RefCompare)
+	var outer []ast.Ref
+	for _, ref := range refs {
+		if len(outer) == 0 || !ref.HasPrefix(outer[len(outer)-1]) {
+			outer = append(outer, ref)
+		}
+	}
+	return outer
+}
+
+// spelled is a constant reference as Rego has it. No two look the same, as they may
+// in OPA's own form, which does not escape a quote: begins relies on it.
+func spelled(ref ast.Ref) string {
+	text := []byte(ref[0].String())
+	for _, key := range ref[1:] {
+		name, named := key.Value.(ast.String)
+		switch {
+		case !named:
+			text = append(append(append(text, '['), key.String()...), ']')
+		case ast.IsVarCompatibleString(string(name)) && !ast.IsKeyword(string(name)):
+			text = append(append(text, '.'), name...)
+		default:
+			text = append(appendString(append(text, '['), string(name)), ']')
+		}
+	}
+	return string(text)
+}
+
+// begins reports whether a path is another, or above it, both as they are spelled.
+func begins(path, other string) bool {
+	rest, ok := strings.CutPrefix(other, path)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }

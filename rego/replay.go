@@ -61,23 +61,37 @@ func parsedDocument(text []byte) (ast.Value, error) {
 	return value, nil
 }
 
-// needs are the references by which the policy may read what the input lacks. A
-// reference lacks nothing if all that Decide builds for it is there.
+// needs are the references by which the policy may read what the input lacks.
 func (e *Engine) needs(input *authz.Input) []string {
-	holds := func(d *document) bool {
-		return !slices.ContainsFunc(d.paths(), func(path string) bool { return !slices.Contains(input.Reaches, path) })
+	if e.reach.whole != nil {
+		if len(input.Withheld) == 0 && holdsAll(input.Reaches, e.document) {
+			return nil
+		}
+		return e.reach.paths()
 	}
-	complete := holds(e.document)
-	if complete && len(input.Withheld) == 0 {
-		return nil
-	}
-	lacking := reach{whole: e.reach.whole}
+	var lacking reach
 	for _, ref := range e.reach.refs {
-		if readsWithheld(ref, input.Withheld) || !complete && !holds(newDocument(reach{refs: []ast.Ref{ref}})) {
+		if readsWithheld(ref, input.Withheld) || !holds(input.Reaches, ref) {
 			lacking.refs = append(lacking.refs, ref)
 		}
 	}
 	return lacking.paths()
+}
+
+// holds reports that what is kept has all that a reference reads: what it leads to, or
+// each key that Decide builds for it.
+func holds(kept []string, ref ast.Ref) bool {
+	return covers(kept, ref) || holdsAll(kept, newDocument(reach{refs: []ast.Ref{ref}}))
+}
+
+func holdsAll(kept []string, d *document) bool {
+	return !slices.ContainsFunc(d.paths(), func(path ast.Ref) bool { return !covers(kept, path) })
+}
+
+// covers reports that a path is below one that is kept, where all is kept.
+func covers(kept []string, path ast.Ref) bool {
+	text := spelled(path)
+	return slices.ContainsFunc(kept, func(whole string) bool { return begins(whole, text) })
 }
 
 // readsWithheld reports a reference that may come to one of the headers, or to what

@@ -86,20 +86,47 @@ func TestReplayNeverGuesses(t *testing.T) {
 			}
 		}
 	}
+	var lacking *Undetermined
+	facts := randomFacts(random)
+	parts := kept(t, engines["parts of claims and body"].Inputs(false), facts)
+	if _, err := engines["other parts of them"].Replay(t.Context(), *parts, facts.Time, facts.ID); !errors.As(err, &lacking) {
+		t.Errorf("replayed by a policy that reads other parts: %v, want undetermined", err)
+	}
 	if decided <= len(engines) || undetermined == 0 {
 		t.Errorf("%d decided, %d undetermined: want some of both, and not by the keeper alone", decided, undetermined)
 	}
 }
 
 func TestReplayOfAPolicyThatReachesFurther(t *testing.T) {
-	keeper := own(t, "package site\ndecision if { input.caller.kind; input.token.claims.sub; input.consent; input.operation.id; input.attributes }\n")
+	keeper := own(t, `package site
+decision if {
+	input.caller.kind
+	input.token.claims.sub
+	input.token.claims["https://bank.example/a.b"]
+	input.token.claims.nested
+	input.parsed_body.Data.Amount
+	input.consent
+	input.operation.id
+	input.attributes
+}
+`)
 	for name, c := range map[string]struct {
 		body string
 		want []string
 	}{
-		"the same":                       {"input.caller.kind", nil},
-		"less of a section":              {"input.consent.id", nil},
-		"another claim":                  {"input.token.claims.big", nil},
+		"the same":               {"input.caller.kind", nil},
+		"less of a section":      {"input.consent.id", nil},
+		"the same claims":        {`input.token.claims.sub; not input.token.claims["https://bank.example/a.b"]`, nil},
+		"below a claim":          {"not input.token.claims.nested.list[9].a; not input.token.claims.sub.a", nil},
+		"another claim":          {"input.token.claims.big", []string{"input.token.claims.big"}},
+		"a claim that is absent": {"not input.token.claims.second_signer", []string{"input.token.claims.second_signer"}},
+		"a claim by part of its name": {"not input.token.claims.su; not input.token.claims.sub2",
+			[]string{"input.token.claims.su", "input.token.claims.sub2"}},
+		"a claim with dots for a path": {`not input.token.claims["https://bank.example/a"].b; not input.token.claims["nested.list"]`,
+			[]string{`input.token.claims["https://bank.example/a"].b`, `input.token.claims["nested.list"]`}},
+		"all claims":                     {"count(input.token.claims) > 1", []string{"input.token.claims"}},
+		"another part of the body":       {"not input.parsed_body.Data.Creditor", []string{"input.parsed_body.Data.Creditor"}},
+		"what a part of the body is in":  {"count(input.parsed_body.Data) == 0", []string{"input.parsed_body.Data"}},
 		"what no document has":           {"not input.caller.unheard; not input.unheard", nil},
 		"nothing at all":                 {"true", nil},
 		"another fact":                   {"input.caller.subject", []string{"input.caller.subject"}},
