@@ -314,8 +314,9 @@ type Region struct {
 // Input is the document that a policy decided on, as it is kept to decide on it
 // again. It is full of personal data: it is written encrypted, or not at all.
 type Input struct {
-	// Document is JSON, less the caller's credentials.
+	// Document is JSON, less the caller's credentials; nil where it is TooLarge to be kept.
 	Document []byte
+	TooLarge bool
 	// Reaches are the paths of the input that the document holds, with all below them,
 	// where they are known: each of them spelled out, such as "input.caller.kind",
 	// "input.objects" or `input.token.claims["a.b"]`, in order. What is below none of

@@ -85,7 +85,7 @@ type Limiter interface {
 // Inputs keeps what a policy decides on.
 type Inputs interface {
 	// Input returns the document that Policy is given of the facts, less the caller's
-	// credentials, or nil where it is larger than what is kept. An error is facts that
+	// credentials; it says where that is too large to be kept. An error is facts that
 	// make no document.
 	Input(facts *Facts) (*Input, error)
 }

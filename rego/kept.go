@@ -25,7 +25,7 @@ var _ authz.Inputs = (*inputs)(nil)
 // object has the keys that the policy names; what it reads by an index, or by a key
 // that is not constant, is there as a whole. Headers that hold credentials are left
 // out. A document over 1 MiB, of over 50,000 values, or nested more than 64 deep is not
-// kept: its Input is nil. What is not UTF-8 is kept as U+FFFD.
+// kept: its Input is TooLarge. What is not UTF-8 is kept as U+FFFD.
 func (e *Engine) Inputs(whole bool) authz.Inputs {
 	document, reads := e.document, e.reach
 	if whole {
@@ -56,7 +56,7 @@ func (i *inputs) Input(facts *authz.Facts) (*authz.Input, error) {
 	err = document.value(i.kept.of(ast.NewTerm(bare)).Value, maxDepth)
 	switch {
 	case errors.Is(err, errTooLarge) || len(document.text) > maxDocument:
-		return nil, nil
+		return &authz.Input{TooLarge: true, Prepared: ready{i.document, value}}, nil
 	case err != nil:
 		return nil, fmt.Errorf("policy: input: %w", err)
 	}

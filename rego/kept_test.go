@@ -180,14 +180,14 @@ func TestWhatIsTooLargeIsNotKept(t *testing.T) {
 	} {
 		facts := fullFacts()
 		facts.Inspection.Body = body
-		if input, err := inputs.Input(facts); input != nil || err != nil {
-			t.Errorf("%s: something is kept: %v, %v, want nothing and no error", name, input != nil, err)
+		if input, err := inputs.Input(facts); err != nil || input == nil || !input.TooLarge || input.Document != nil {
+			t.Errorf("%s: something is kept, or nothing is said: %v, want what is too large", name, err)
 		}
 	}
 	facts := fullFacts()
 	facts.Inspection.Body = strings.Repeat("a", maxDocument-len(`{"parsed_body":""}`))
-	if got := len(kept(t, inputs, facts).Document); got != maxDocument {
-		t.Errorf("%d bytes are kept, want %d", got, maxDocument)
+	if got := kept(t, inputs, facts); got.TooLarge || len(got.Document) != maxDocument {
+		t.Errorf("%d bytes are kept, want %d", len(got.Document), maxDocument)
 	}
 }
 

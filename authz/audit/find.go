@@ -33,6 +33,9 @@ var ErrNotFound = errors.New("audit: there is no record of that decision: it may
 
 var (
 	errNoInput   = errors.New("no input was kept: the policy was not asked, or inputs are not kept")
+	errTooLarge  = errors.New("no input was kept: it was too large")
+	errReserve   = errors.New("no input was kept: too little of the disk was free")
+	errFault     = errors.New("no input was kept: the files of inputs could not take it")
 	errInputGone = errors.New("the input that was kept is not there: it is in a file that was moved away, or was lost")
 )
 
@@ -59,10 +62,25 @@ func Find(cfg Config, id authz.DecisionID) (Found, error) {
 		return found, ErrNotFound
 	}
 	found.Input, found.NoInput = findInput(cfg, id)
-	if found.NoInput == errNoInput && found.Records[0].InputKeyId != "" {
-		found.NoInput = errInputGone
+	if found.NoInput == errNoInput {
+		found.NoInput = whyNoInput(found.Records[0])
 	}
 	return found, nil
+}
+
+// whyNoInput is what a record says of an input that is not there.
+func whyNoInput(record *decisionv1.Decision) error {
+	switch {
+	case record.InputOmitted == omittedTooLarge:
+		return errTooLarge
+	case record.InputOmitted == omittedReserve:
+		return errReserve
+	case record.InputOmitted != "":
+		return errFault
+	case record.InputKeyId != "":
+		return errInputGone
+	}
+	return errNoInput
 }
 
 func findInput(cfg Config, id authz.DecisionID) (*vault.Entry, error) {

@@ -145,6 +145,40 @@ func change(t *testing.T, file, from, to string) {
 	}
 }
 
+// TestRecordSaysWhyNoInputWasKept holds that whoever explains the decision is told, and
+// that it is counted.
+func TestRecordSaysWhyNoInputWasKept(t *testing.T) {
+	tooLarge := withInput(1)
+	tooLarge.Facts.Input = &authz.Input{TooLarge: true}
+	for name, test := range map[string]struct {
+		record  authz.Record
+		reserve int64
+		why     error
+	}{
+		"too_large": {tooLarge, 1, errTooLarge},
+		"reserve":   {withInput(1), math.MaxInt64, errReserve},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.ReserveBytes = test.reserve
+			log := mustOpen(t, cfg)
+			if err := keep(log, test.record); err != nil {
+				t.Fatal(err)
+			}
+			found, err := Find(cfg, test.record.Decision.ID)
+			if err != nil || found.Input != nil || found.NoInput != test.why {
+				t.Fatalf("Find = %+v, %v; want no input, and %v", found, err, test.why)
+			}
+			if got := found.Records[0]; got.InputOmitted != name || got.InputKeyId != "" {
+				t.Errorf("the record says %q, and key %q; want %q, and no key", got.InputOmitted, got.InputKeyId, name)
+			}
+			if lost := log.State().LostInputs; lost != 1 {
+				t.Errorf("%d inputs are lost, want 1", lost)
+			}
+		})
+	}
+}
+
 // TestInputThatCannotBeKeptIsLostAndCounted holds that a decision that can be recorded
 // stands.
 func TestInputThatCannotBeKeptIsLostAndCounted(t *testing.T) {

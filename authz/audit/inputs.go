@@ -7,20 +7,34 @@ import (
 	"github.com/countersign-io/countersign/authz/audit/vault"
 )
 
-// seal is the line of a record's input, or nil: that an input cannot be kept is told by
-// the log's state, and is no reason to refuse a request whose decision can be recorded.
-func (l *Log) seal(record authz.Record) []byte {
-	if l.low() {
-		l.lose(1)
-		return nil
+// Why an input is not kept, in its record.
+const (
+	omittedTooLarge = "too_large"
+	omittedReserve  = "reserve"
+	omittedFault    = "fault"
+)
+
+// seal is the line of a record's input, or nil and why: that an input cannot be kept is
+// told by the record and the log's state, and is no reason to refuse a request whose
+// decision can be recorded.
+func (l *Log) seal(record authz.Record) (line []byte, omitted string) {
+	switch {
+	case record.Facts.Input.TooLarge:
+		omitted = omittedTooLarge
+	case l.low():
+		omitted = omittedReserve
+	default:
+		var err error
+		line, err = l.vault.Seal(vault.Entry{ID: record.Decision.ID, Time: record.Facts.Time,
+			Revision: record.Decision.Revision, Input: *record.Facts.Input})
+		if err != nil {
+			omitted = omittedFault
+		}
 	}
-	line, err := l.vault.Seal(vault.Entry{ID: record.Decision.ID, Time: record.Facts.Time,
-		Revision: record.Decision.Revision, Input: *record.Facts.Input})
-	if err != nil {
+	if omitted != "" {
 		l.lose(1)
-		return nil
 	}
-	return line
+	return line, omitted
 }
 
 // keepInputs writes the inputs of records that are about to be written. They become

@@ -167,7 +167,7 @@ func (l *Log) Abandon(record authz.Record) {
 func (l *Log) entry(record authz.Record) (*entry, error) {
 	e := &entry{record: describe(record, l.key)}
 	if record.Facts.Input != nil && l.vault != nil {
-		e.input = l.seal(record)
+		e.input, e.record.InputOmitted = l.seal(record)
 	}
 	if e.input != nil {
 		e.record.InputKeyId = l.vault.KeyID()

@@ -107,7 +107,11 @@ type Decision struct {
 	InputKeyId string `protobuf:"bytes,27,opt,name=input_key_id,json=inputKeyId,proto3" json:"input_key_id,omitempty"`
 	// What the client certificate said that its holder may do, where it said so at the
 	// time of the request.
-	Psd2          *Psd2 `protobuf:"bytes,28,opt,name=psd2,proto3" json:"psd2,omitempty"`
+	Psd2 *Psd2 `protobuf:"bytes,28,opt,name=psd2,proto3" json:"psd2,omitempty"`
+	// Why that document was not kept, although it should have been: "too_large",
+	// "reserve" (too little of the disk was free) or "fault" (its file, or its disk, could
+	// not take it).
+	InputOmitted  string `protobuf:"bytes,29,opt,name=input_omitted,json=inputOmitted,proto3" json:"input_omitted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -336,6 +340,13 @@ func (x *Decision) GetPsd2() *Psd2 {
 		return x.Psd2
 	}
 	return nil
+}
+
+func (x *Decision) GetInputOmitted() string {
+	if x != nil {
+		return x.InputOmitted
+	}
+	return ""
 }
 
 // Psd2 is a payment service provider by its certificate (ETSI TS 119 495): a company,
@@ -730,7 +741,7 @@ var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\a\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\b\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -762,7 +773,8 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\x05until\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12 \n" +
 	"\finput_key_id\x18\x1b \x01(\tR\n" +
 	"inputKeyId\x121\n" +
-	"\x04psd2\x18\x1c \x01(\v2\x1d.countersign.decision.v1.Psd2R\x04psd2B\n" +
+	"\x04psd2\x18\x1c \x01(\v2\x1d.countersign.decision.v1.Psd2R\x04psd2\x12#\n" +
+	"\rinput_omitted\x18\x1d \x01(\tR\finputOmittedB\n" +
 	"\n" +
 	"\b_allowed\"J\n" +
 	"\x04Psd2\x12\x14\n" +
