@@ -41,30 +41,63 @@ type file struct {
 // Open reads the key at path, or makes one where there is none. What is wrong with it
 // is added to problems under the name of a configuration's key; the result is nil then.
 func Open(path, name string, problems *authz.Problems) *Key {
-	made, err := create(path)
-	switch {
-	case err == nil:
-		return made
-	case errors.Is(err, fs.ErrExist):
-		return Read(path, name, problems)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := create(path); err != nil {
+			problems.Add(name, err.Error(), "name a file in a folder that exists and can be written to, on a disk that has hard links")
+			return nil
+		}
 	}
-	problems.Add(name, err.Error(), "name a file in a folder that exists and can be written to")
-	return nil
+	key := Read(path, name, problems)
+	if key != nil {
+		sweep(path)
+	}
+	return key
 }
 
-// create writes a fresh key to a file that must not exist, durably: a key that was
-// lost after it was used would make what it was used for meaningless.
-func create(path string) (*Key, error) {
-	to, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+// create makes a fresh key under another name and links it to its own, durably: a key
+// that was lost after it was used would make what it was used for meaningless, and one
+// that a kill left half written could not be read. It leaves a key that another process
+// has made meanwhile.
+func create(path string) error {
+	made, err := os.CreateTemp(filepath.Dir(path), unfinished(path)) // for its owner only
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer to.Close()
-	key := fresh()
-	if err := key.write(to); err != nil {
-		return nil, errors.Join(err, os.Remove(path))
+	err = errors.Join(fresh().write(made), made.Close())
+	if err == nil {
+		err = link(made.Name(), path)
 	}
-	return key, syncFolder(path)
+	return errors.Join(err, remove(made.Name()), syncFolder(path))
+}
+
+// link gives a key its name. One that another process has made may have taken both.
+func link(made, path string) error {
+	err := os.Link(made, path)
+	if _, missing := os.Lstat(path); err != nil && missing == nil {
+		return nil
+	}
+	return err
+}
+
+// unfinished is the pattern of the names under which path's key is made.
+func unfinished(path string) string { return "." + filepath.Base(path) + ".*" }
+
+// sweep removes what is left of making a key that is there, such as a second name of it:
+// whoever destroys the key would not know of that. What cannot be removed now is removed
+// at a later start.
+func sweep(path string) {
+	left, _ := filepath.Glob(globbed(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".")) + "*")
+	for _, name := range left {
+		os.Remove(name)
+	}
+}
+
+// remove removes a file, if it is there.
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func fresh() *Key {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/countersign-io/countersign/authz"
@@ -34,6 +35,59 @@ func TestKeyIsMadeOnceAndKept(t *testing.T) {
 	}
 }
 
+// TestKeyIsNeverSeenUnfinished has many make the same key at once: each of them could be
+// one that is killed at that moment.
+func TestKeyIsNeverSeenUnfinished(t *testing.T) {
+	for range 10 {
+		path := filepath.Join(t.TempDir(), "pseudonym.key")
+		var all sync.WaitGroup
+		ids := make(chan string, 8)
+		for range cap(ids) {
+			all.Go(func() {
+				var problems authz.Problems
+				if key := Open(path, "key", &problems); key == nil {
+					t.Error(problems)
+				} else {
+					ids <- key.ID
+				}
+			})
+		}
+		all.Wait()
+		close(ids)
+		first := <-ids
+		for id := range ids {
+			if id != first {
+				t.Fatalf("keys %s and %s at one path", first, id)
+			}
+		}
+	}
+}
+
+// TestNothingIsLeftOfMakingAKey leaves behind what kills do: a key that was not yet
+// linked, and a second name of the one that is there.
+func TestNothingIsLeftOfMakingAKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pseudonym.key")
+	begun := filepath.Join(filepath.Dir(path), ".pseudonym.key.1")
+	if err := os.WriteFile(begun, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var problems authz.Problems
+	made := Open(path, "key", &problems)
+	if made == nil {
+		t.Fatal(problems)
+	}
+	if err := os.Link(path, begun); err != nil {
+		t.Fatal(err)
+	}
+	if again := Open(path, "key", &problems); again == nil || again.ID != made.ID {
+		t.Fatalf("the key after a restart is %v, %v, want %v", again, problems, made.ID)
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("files: %v, %v; want the key alone", entries, err)
+	}
+}
+
 func TestReadMakesNoKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pseudonym.key")
 	var problems authz.Problems
@@ -58,7 +112,7 @@ func TestFaultyKeyFilesAreRefused(t *testing.T) {
 		{"its group can read it", `{"id":"k1","key":"` + secret + `"}`, 0o640, "key: can be read"},
 		{"everybody can read it", `{"id":"k1","key":"` + secret + `"}`, 0o604, "key: can be read"},
 		{"its group can write it", `{"id":"k1","key":"` + secret + `"}`, 0o620, "key: can be read"},
-		{"empty, as a crash leaves it", "", 0o600, "key: does not hold"},
+		{"empty", "", 0o600, "key: does not hold"},
 		{"cut short", `{"id":"k1","ke`, 0o600, "key: does not hold"},
 		{"no id", `{"key":"` + secret + `"}`, 0o600, "key: does not hold"},
 		{"an id that is no word", `{"id":"k.1","key":"` + secret + `"}`, 0o600, "key: does not hold"},
