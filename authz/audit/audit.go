@@ -16,6 +16,7 @@ package audit
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/audit/secret"
@@ -129,7 +130,7 @@ func open(cfg Config, pseudonyms, hidden *secret.Key) (*Log, error) {
 	if err != nil {
 		return nil, authz.ProblemsOf(err)
 	}
-	log := &Log{key: &key{id: pseudonyms.ID, secret: pseudonyms.Secret}, repairs: repairs(decisions, found),
+	log := &Log{key: &key{id: pseudonyms.ID, secret: pseudonyms.Secret}, repairs: repairs(cfg.Folder, decisions, found, pseudonyms),
 		buffered: cfg.Durability == Buffered, folder: cfg.Folder, reserve: cfg.ReserveBytes}
 	if hidden == nil {
 		return log.start(records, nil), nil
@@ -140,12 +141,13 @@ func open(cfg Config, pseudonyms, hidden *secret.Key) (*Log, error) {
 		return nil, authz.ProblemsOf(err)
 	}
 	log.vault = vault.New(cfg.Folder, hidden)
-	log.repairs = append(log.repairs, repairs(inputs, found)...)
+	log.repairs = append(log.repairs, repairs(cfg.Folder, inputs, found, hidden)...)
 	return log.start(records, kept), nil
 }
 
-// repairs tells what was wrong with files and was put right.
-func repairs(name string, found segment.Opened) []string {
+// repairs tells what was wrong with files and was put right. A key that is made although
+// there are lines of another is one of them: most likely the other was lost.
+func repairs(folder, name string, found segment.Opened, key *secret.Key) []string {
 	var told []string
 	if found.Torn > 0 {
 		told = append(told, fmt.Sprintf("%s: the last %d bytes were unfinished and were cut off: nothing was answered on them", name, found.Torn))
@@ -153,7 +155,21 @@ func repairs(name string, found segment.Opened) []string {
 	if found.Damaged != "" {
 		told = append(told, fmt.Sprintf("%s: %s is damaged and was left as it is; a new file is begun", name, found.Damaged))
 	}
+	if key.Made && !empty(folder, name) {
+		told = append(told, fmt.Sprintf("%s: made a new %s, id %s: what was written before is under another; if that was not meant, stop, and restore the key from a copy", name, keyNames[name], key.ID))
+	}
 	return told
+}
+
+// keyNames are what the keys of the two kinds of files are called.
+var keyNames = map[string]string{decisions: PseudonymKeyProblem, inputs: InputKeyProblem}
+
+// empty reports that no line was written, in any file that is still there.
+func empty(folder, name string) bool {
+	next, stop := iter.Pull2(segment.Lines(folder, name))
+	defer stop()
+	_, _, found := next()
+	return !found
 }
 
 // Check says what is wrong with the configuration, without writing anything; nil where

@@ -238,6 +238,31 @@ func TestLogOfAnotherProcessIsRefused(t *testing.T) {
 	mustOpen(t, cfg)
 }
 
+// TestKeyMadeForALogThatHasRecordsIsSaid takes the keys away from a log that has both
+// kinds of files, and from one that has none yet.
+func TestKeyMadeForALogThatHasRecordsIsSaid(t *testing.T) {
+	for name, records := range map[string]int{"none yet": 0, "one": 1} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t)
+			log := mustOpen(t, cfg)
+			for n := range records {
+				if err := keep(log, withInput(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(log.Close(), os.Remove(cfg.PseudonymKey), os.Remove(cfg.InputKey)); err != nil {
+				t.Fatal(err)
+			}
+			said := strings.Join(mustOpen(t, cfg).Repairs(), "\n")
+			for _, key := range []string{"decisions: made a new pseudonym key, id ", "inputs: made a new input key, id "} {
+				if strings.Contains(said, key) != (records > 0) {
+					t.Errorf("with %d records Repairs = %q; want %q only where there are any", records, said, key)
+				}
+			}
+		})
+	}
+}
+
 func TestFaultyKeyLetsTheLogGo(t *testing.T) {
 	cfg := testConfig(t)
 	if err := os.WriteFile(cfg.InputKey, nil, 0o600); err != nil {

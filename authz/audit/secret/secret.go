@@ -30,6 +30,8 @@ type Key struct {
 	// ID is 1 to 32 of a-z and 0-9.
 	ID     string
 	Secret []byte
+	// Made says that Open has just made it.
+	Made bool
 }
 
 // file is a key as it is kept: a JSON object, the secret in base64.
@@ -41,8 +43,9 @@ type file struct {
 // Open reads the key at path, or makes one where there is none. What is wrong with it
 // is added to problems under the name of a configuration's key; the result is nil then.
 func Open(path, name string, problems *authz.Problems) *Key {
+	made := ""
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := create(path); err != nil {
+		if made, err = create(path); err != nil {
 			problems.Add(name, err.Error(), "name a file in a folder that exists and can be written to, on a disk that has hard links")
 			return nil
 		}
@@ -50,6 +53,7 @@ func Open(path, name string, problems *authz.Problems) *Key {
 	key := Read(path, name, problems)
 	if key != nil {
 		sweep(path)
+		key.Made = key.ID == made
 	}
 	return key
 }
@@ -58,16 +62,17 @@ func Open(path, name string, problems *authz.Problems) *Key {
 // that was lost after it was used would make what it was used for meaningless, and one
 // that a kill left half written could not be read. It leaves a key that another process
 // has made meanwhile.
-func create(path string) error {
+func create(path string) (id string, err error) {
 	made, err := os.CreateTemp(filepath.Dir(path), unfinished(path)) // for its owner only
 	if err != nil {
-		return err
+		return "", err
 	}
-	err = errors.Join(fresh().write(made), made.Close())
+	key := fresh()
+	err = errors.Join(key.write(made), made.Close())
 	if err == nil {
 		err = link(made.Name(), path)
 	}
-	return errors.Join(err, remove(made.Name()), syncFolder(path))
+	return key.ID, errors.Join(err, remove(made.Name()), syncFolder(path))
 }
 
 // link gives a key its name. One that another process has made may have taken both.

@@ -19,6 +19,9 @@ func TestKeyIsMadeOnceAndKept(t *testing.T) {
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
+	if !made.Made || again.Made {
+		t.Errorf("made at the first start: %v, at the second: %v", made.Made, again.Made)
+	}
 	if again.ID != made.ID || !bytes.Equal(again.Secret, made.Secret) {
 		t.Errorf("the key after a restart is %v, want %v", again.ID, made.ID)
 	}
