@@ -49,8 +49,13 @@ type Vault struct {
 	reaches map[string]bool
 }
 
-// New is a vault that keeps in folder what its entries have in common.
+// New is a vault that keeps in folder what its entries have in common. Nothing else may
+// write there: what an earlier process left unfinished is removed, or is at a later start.
 func New(folder string, key *secret.Key) *Vault {
+	left, _ := fs.Glob(os.DirFS(folder), unfinished)
+	for _, name := range left {
+		os.Remove(filepath.Join(folder, name))
+	}
 	return &Vault{key: key, folder: folder, reaches: map[string]bool{}}
 }
 
@@ -80,6 +85,8 @@ const (
 	saltSize = 32
 	overhead = 16 // GCM's tag
 	purpose  = "countersign input 1"
+	// unfinished are the files of reaches that are being written.
+	unfinished = ".reach-*"
 )
 
 // Seal is the line, with its end, that keeps an entry.
@@ -151,9 +158,9 @@ func reachFile(folder, name string) string {
 // write makes a file whole, or leaves one that is as it should be.
 func write(path string, text []byte) error {
 	if kept, err := os.ReadFile(path); err == nil && bytes.Equal(kept, text) {
-		return nil
+		return syncFolder(filepath.Dir(path)) // whoever made it may have been killed before
 	}
-	made, err := os.CreateTemp(filepath.Dir(path), ".reach-*")
+	made, err := os.CreateTemp(filepath.Dir(path), unfinished)
 	if err != nil {
 		return err
 	}
@@ -164,7 +171,17 @@ func write(path string, text []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(made.Name()))
 	}
-	return nil
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes the names in a folder as durable as what they name.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
 }
 
 // Errors of Open. Their texts say what an operator can do.

@@ -169,6 +169,20 @@ func TestSealFailsWhereItsReachCannotBeKept(t *testing.T) {
 	}
 }
 
+func TestWhatWasLeftUnfinishedIsRemoved(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{".reach-123", ".inputs.lock"} {
+		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	New(folder, testKey)
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 1 || entries[0].Name() != ".inputs.lock" {
+		t.Errorf("files: %v, %v; want the one that is not the vault's", entries, err)
+	}
+}
+
 func BenchmarkSeal(b *testing.B) {
 	v := New(b.TempDir(), testKey)
 	e := entry()
