@@ -72,11 +72,11 @@ func (f *fakeFiles) Sync() error {
 	return f.syncErr
 }
 
-func (f *fakeFiles) Probe() error {
+func (f *fakeFiles) Probe(size int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, "probe")
-	if f.room < probe {
+	if f.room < max(probe, size) {
 		return errDisk
 	}
 	return nil

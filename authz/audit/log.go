@@ -28,7 +28,7 @@ var (
 // files is what a Log asks of the files that it appends to: a segment.Writer's part.
 type files interface {
 	Append(lines []byte, durable bool) error
-	Probe() error
+	Probe(size int) error
 	Sync() error
 	Failed() error
 	Close() error
@@ -57,6 +57,9 @@ type Log struct {
 	// shut is why no record is taken any more, once it is set.
 	shut  error
 	state State
+	// unwritten is the most, in bytes, that the disk did not take at once since its fault
+	// began.
+	unwritten int
 
 	// The writer's alone until it has ended. inputs is nil where none are kept.
 	records, inputs files

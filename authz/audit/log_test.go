@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -369,6 +370,31 @@ func TestWhatIsTooLateIsNotWritten(t *testing.T) {
 	if lines := readLines(t, cfg); len(lines) > 0 {
 		t.Errorf("the log holds %q; want nothing", lines)
 	}
+}
+
+// TestFaultOutlastsRoomForLess holds that health does not come and go with each batch on a
+// disk that has room for a small one.
+func TestFaultOutlastsRoomForLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &fakeFiles{room: 3 * probe}
+		log := started(t, disk)
+		long := append(bytes.Repeat([]byte("x"), 4*probe), '\n')
+		entry := &entry{line: long, done: make(chan error, 1)}
+		if err := log.enqueue(t.Context(), entry); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * pause)
+		synctest.Wait()
+		if err := <-entry.done; err == nil || log.State().Fault == nil {
+			t.Errorf("with room for less: %v, %+v; want a fault", err, log.State())
+		}
+		disk.makeRoom(len(long))
+		time.Sleep(pause)
+		synctest.Wait()
+		if fault := log.State().Fault; fault != nil {
+			t.Errorf("Fault = %v although there is room for as much", fault)
+		}
+	})
 }
 
 // TestFaultOutlastsWhatJustFits holds that health does not come and go with each short

@@ -30,28 +30,34 @@ func (l *Log) State() State {
 }
 
 // look looks how much of the disk is free and, where nothing could be written, whether
-// it can be now: with health saying that it cannot, no request may come to try it.
+// it can be now: with health saying that it cannot, no request may come to try it. As much
+// as failed must fit: with room for less, health would come and go with each batch.
 func (l *Log) look() {
 	free, known := room(l.folder)
 	l.mu.Lock()
 	l.state.Free, l.state.Low = free, known && free < uint64(l.reserve)
-	faulty := l.state.Fault != nil && l.shut == nil
+	faulty, unwritten := l.state.Fault != nil && l.shut == nil, l.unwritten
 	l.mu.Unlock()
 	if !faulty {
 		return
 	}
-	err := l.records.Probe()
+	err := l.records.Probe(unwritten)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.state.Fault = err
+	if l.state.Fault = err; err == nil {
+		l.unwritten = 0
+	}
 }
 
 // tell notes how the writing of lines went, and ends the log where nothing can follow it.
 func (l *Log) tell(err error, lines []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err != nil {
+		l.unwritten = max(l.unwritten, len(lines))
+	}
 	switch {
-	case err == nil: // A fault stays until there is room for more than one short record.
+	case err == nil: // A fault stays until there is room for what failed, and more than a short record.
 		l.state.Written += uint64(bytes.Count(lines, []byte("\n")))
 	case l.shut == nil:
 		l.state.Fault, l.shut = err, l.records.Failed()

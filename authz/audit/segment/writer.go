@@ -14,8 +14,8 @@ var (
 	errClosed = errors.New("closed")
 )
 
-// probeSize is what must fit before it is worth trying to append again.
-const probeSize = 64 << 10
+// minProbe is what must fit at least before it is worth trying to append again.
+const minProbe = 64 << 10
 
 // file is what a Writer asks of its segment.
 type file interface {
@@ -159,9 +159,10 @@ func (w *Writer) take(file file, number int, at chain) {
 	w.file, w.number, w.chain, w.loose = file, number, at, false
 }
 
-// Probe tells, after an Append that failed, whether some tens of KiB can be written
-// durably now. It leaves nothing behind.
-func (w *Writer) Probe() error {
+// Probe tells, after an Append of so many bytes that failed, whether as many can be
+// written durably now, or some tens of KiB if that is more, and MaxBatch at most. It
+// leaves nothing behind.
+func (w *Writer) Probe(size int) error {
 	if w.failed != nil {
 		return w.failed
 	}
@@ -171,7 +172,7 @@ func (w *Writer) Probe() error {
 	if err != nil {
 		return err
 	}
-	content := make([]byte, probeSize)
+	content := make([]byte, min(max(size, minProbe), MaxBatch))
 	rand.Read(content) // takes its room on a disk that packs
 	return errors.Join(writeDurably(file, content), file.Close(), os.Remove(path))
 }

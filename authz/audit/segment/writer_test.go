@@ -144,7 +144,7 @@ func TestNothingIsTrustedAfterAFailedFsync(t *testing.T) {
 			}
 			disk.syncErr, disk.calls = nil, nil
 			for name, err := range map[string]error{
-				"Append": w.Append(batch("4"), false), "Sync": w.Sync(), "Probe": w.Probe(), "Failed": w.Failed(),
+				"Append": w.Append(batch("4"), false), "Sync": w.Sync(), "Probe": w.Probe(0), "Failed": w.Failed(),
 			} {
 				if !errors.Is(err, errFailed) {
 					t.Errorf("%s after a failed fsync = %v, want %v", name, err, errFailed)
@@ -340,15 +340,18 @@ func TestProbeSaysWhetherThereIsRoomAndLeavesNothing(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		disk fakeDisk
+		size int
 		want error
 	}{
-		{"a full disk", fakeDisk{room: 20 << 10}, errDisk},
-		{"a disk that cannot keep it", fakeDisk{room: 1 << 20, syncErr: errDisk}, errDisk},
-		{"a disk without files", fakeDisk{room: 1 << 20, createErr: errDisk}, errDisk},
-		{"room again", fakeDisk{room: 1 << 20}, nil},
+		{"a full disk", fakeDisk{room: 20 << 10}, 10, errDisk},
+		{"a disk that cannot keep it", fakeDisk{room: 1 << 20, syncErr: errDisk}, 10, errDisk},
+		{"a disk without files", fakeDisk{room: 1 << 20, createErr: errDisk}, 10, errDisk},
+		{"room for a short batch, where a long one failed", fakeDisk{room: 1 << 20}, 2 << 20, errDisk},
+		{"room again", fakeDisk{room: 1 << 20}, 10, nil},
+		{"room for the longest batch", fakeDisk{room: MaxBatch + 1<<20}, 2 * MaxBatch, nil},
 	} {
 		*disk = test.disk
-		if err := w.Probe(); !errors.Is(err, test.want) {
+		if err := w.Probe(test.size); !errors.Is(err, test.want) {
 			t.Errorf("%s: Probe = %v, want %v", test.name, err, test.want)
 		}
 		if diff := cmp.Diff(before, names(t, w.cfg.Folder)); diff != "" {
@@ -364,7 +367,7 @@ func TestClosedWriterTakesNothing(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for name, err := range map[string]error{"Append": w.Append(batch("1"), true), "Sync": w.Sync(), "Probe": w.Probe()} {
+	for name, err := range map[string]error{"Append": w.Append(batch("1"), true), "Sync": w.Sync(), "Probe": w.Probe(0)} {
 		if err != errClosed {
 			t.Errorf("%s = %v, want %v", name, err, errClosed)
 		}
