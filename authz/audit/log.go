@@ -63,6 +63,8 @@ type Log struct {
 
 	// The writer's alone until it has ended. inputs is nil where none are kept.
 	records, inputs files
+	// left is what could not be written until the log was closed, or nil.
+	left error
 	// synced is when what was only written was last made durable.
 	synced time.Time
 }
@@ -209,8 +211,9 @@ func (l *Log) nudge() {
 	}
 }
 
-// Close makes durable what waits and what was only written, and lets the files go.
-// Records after it fail. A second call does nothing.
+// Close makes durable what waits and what was only written, and lets the files go. Its
+// error says how many records could not be. Records after it fail. A second call does
+// nothing.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	closed := l.shut == errClosed
@@ -221,7 +224,7 @@ func (l *Log) Close() error {
 	}
 	close(l.stop)
 	<-l.ended
-	err := l.records.Close()
+	err := errors.Join(l.left, l.records.Close())
 	if l.inputs != nil {
 		err = errors.Join(err, l.inputs.Close())
 	}

@@ -99,13 +99,13 @@ func (r *refusals) count(reason authz.Reason, n uint32) {
 // writeRefusals writes what was kept and, where a window is over, what was counted in
 // it. What cannot be written, or would take from the reserve, is counted too: a full disk
 // must not fill memory. At the end, where window is zero, counts take from the reserve.
-func (l *Log) writeRefusals(window time.Duration) {
+func (l *Log) writeRefusals(window time.Duration) error {
 	now := time.Now()
 	taken := l.takeRefusals(now, window)
 	if l.low() {
 		l.putBack(taken)
 		if window > 0 {
-			return
+			return nil
 		}
 		taken = l.takeRefusals(now, window)
 	}
@@ -117,6 +117,7 @@ func (l *Log) writeRefusals(window time.Duration) {
 	if err != nil {
 		l.putBack(taken)
 	}
+	return err
 }
 
 // takeRefusals takes what is to be written now, and begins a window where the last
@@ -160,6 +161,15 @@ func (r *refusals) encode(now time.Time) (lines []byte, err error) {
 		lines = append(append(lines, line...), '\n')
 	}
 	return lines, nil
+}
+
+// size is how many there are.
+func (r *refusals) size() int {
+	n := len(r.lines)
+	for _, beyond := range r.beyond {
+		n += int(beyond)
+	}
+	return n
 }
 
 // counted is the record of refusals that were not kept one by one.

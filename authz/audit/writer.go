@@ -2,6 +2,9 @@ package audit
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -26,19 +29,42 @@ func (l *Log) write() {
 	for {
 		select {
 		case <-l.wake:
-			owed = l.commit(owed)
+			owed, _ = l.commit(owed)
 		case <-tick.C:
 			l.look()
-			owed = l.commit(owed)
+			owed, _ = l.commit(owed)
 			l.writeRefusals(window)
 			l.sync(window)
 		case <-l.stop:
-			// Committing what waits can leave something owed, once.
-			l.commit(l.commit(owed))
-			l.writeRefusals(0)
+			l.left = l.finish(owed)
 			return
 		}
 	}
+}
+
+// finish writes all that is owed and that waits, and says how much of it cannot be.
+func (l *Log) finish(owed []byte) error {
+	var err error
+	for more := true; more && err == nil; more = len(owed) > 0 || l.waits() {
+		owed, err = l.commit(owed)
+	}
+	stranded := l.take(math.MaxInt) // none, unless there is an error
+	l.settle(stranded, err)
+	err = errors.Join(err, l.writeRefusals(0))
+	lost := bytes.Count(owed, []byte("\n")) + l.refused.size()
+	if l.buffered {
+		lost += len(stranded)
+	}
+	if lost == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d records could not be written: %w", lost, err)
+}
+
+func (l *Log) waits() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting) > 0
 }
 
 // commit writes what is owed and all records that wait, and makes them durable by one
@@ -46,10 +72,10 @@ func (l *Log) write() {
 // was abandoned meanwhile, or, where nothing could be written, what must be tried again.
 // Of a durable log that is at most one batch, because a batch is kept only with what is
 // owed before it; a buffered one takes no more records until what is owed is written.
-func (l *Log) commit(owed []byte) []byte {
+func (l *Log) commit(owed []byte) ([]byte, error) {
 	taken := l.take(maxCommit - len(owed))
 	if len(taken) == 0 && len(owed) == 0 {
-		return nil
+		return nil, nil
 	}
 	lines := bytes.Clone(owed)
 	for _, e := range taken {
@@ -60,9 +86,9 @@ func (l *Log) commit(owed []byte) []byte {
 	l.tell(err, lines)
 	late := l.settle(taken, err)
 	if err != nil {
-		return append(owed, unwaited(taken)...)
+		return append(owed, unwaited(taken)...), err
 	}
-	return l.abandon(late)
+	return l.abandon(late), nil
 }
 
 // unwaited is what must be tried again: the lines of records that nobody waits for.

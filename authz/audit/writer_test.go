@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -229,6 +230,40 @@ func TestCloseKeepsWhatWaits(t *testing.T) {
 			t.Errorf("%d records in the log, want 3", lines)
 		}
 	})
+}
+
+// TestCloseKeepsAllThatWaitsOfABufferedLog holds it for more than a few commits take, and
+// that what cannot be written then is told.
+func TestCloseKeepsAllThatWaitsOfABufferedLog(t *testing.T) {
+	const entries = 10
+	line := append(bytes.Repeat([]byte("x"), maxCommit/3), '\n')
+	for name, test := range map[string]struct {
+		room, kept int
+		want       string
+	}{
+		"with room":                {1 << 30, entries, ""},
+		"with room for less":       {maxCommit * 3 / 2, 3, "7 records could not be written: "},
+		"with room for nothing":    {0, 0, "10 records could not be written: "},
+		"with room for all but it": {entries*len(line) - 1, 9, "1 records could not be written: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := &fakeFiles{room: test.room}
+				log := &Log{key: testKey, buffered: true}
+				for range entries { // before the writer begins
+					log.waiting = append(log.waiting, &entry{line: line})
+				}
+				log.start(disk, nil)
+				err := log.Close()
+				if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+					t.Errorf("Close = %v, want %q", err, test.want)
+				}
+				if got := len(disk.content) / len(line); got != test.kept {
+					t.Errorf("%d records are kept, want %d", got, test.kept)
+				}
+			})
+		})
+	}
 }
 
 func TestWhatIsAbandonedWhileTheLogClosesIsSaid(t *testing.T) {
