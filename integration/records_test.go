@@ -14,6 +14,8 @@ type record struct {
 	bank.Record
 	Revision  string `json:"revision"`
 	Abandoned bool   `json:"abandoned"`
+	// InputOmitted is why its input is not kept, or "".
+	InputOmitted string `json:"inputOmitted"`
 	// Count is of refusals that were not kept one by one; zero in any other record.
 	Count int `json:"count"`
 }

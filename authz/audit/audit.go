@@ -140,9 +140,8 @@ func open(cfg Config, pseudonyms, hidden *secret.Key) (*Log, error) {
 		records.Close()
 		return nil, authz.ProblemsOf(err)
 	}
-	log.vault = vault.New(cfg.Folder, hidden)
 	log.repairs = append(log.repairs, repairs(cfg.Folder, inputs, found, hidden)...)
-	return log.start(records, kept), nil
+	return log.start(records, newKeeper(vault.New(cfg.Folder, hidden), kept)), nil
 }
 
 // repairs tells what was wrong with files and was put right. A key that is made although

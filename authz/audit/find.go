@@ -36,7 +36,7 @@ var (
 	errTooLarge  = errors.New("no input was kept: it was too large")
 	errReserve   = errors.New("no input was kept: too little of the disk was free")
 	errFault     = errors.New("no input was kept: the files of inputs could not take it")
-	errInputGone = errors.New("the input that was kept is not there: it is in a file that was moved away, or was lost")
+	errInputGone = errors.New("the input that was kept is not there: it is not written yet, is in a file that was moved away, or was lost")
 )
 
 // Lines are the records in a log's folder, oldest first, each a line of JSON without its

@@ -8,12 +8,11 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
-	"github.com/countersign-io/countersign/authz/audit/vault"
 	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
 )
 
-// maxWaiting and maxQueued are how many records, and bytes of them and their inputs, may
-// wait for the disk. It is more than are ever wanted at once: behind it there is a disk
+// maxWaiting and maxQueued are how many records, and bytes of them, may wait for the
+// disk. It is more than are ever wanted at once: behind it there is a disk
 // that hangs.
 const (
 	maxWaiting = 4096
@@ -35,11 +34,11 @@ type files interface {
 }
 
 // Log is an open log. It is safe for concurrent use. One goroutine, which Close ends,
-// writes to the files: all records that wait become durable by one fsync.
+// writes the records: all that wait become durable by one fsync. Another writes inputs.
 type Log struct {
 	key *key
-	// vault is nil where no inputs are kept.
-	vault    *vault.Vault
+	// inputs is nil where none are kept.
+	inputs   *keeper
 	repairs  []string
 	buffered bool
 	folder   string
@@ -61,8 +60,8 @@ type Log struct {
 	// began.
 	unwritten int
 
-	// The writer's alone until it has ended. inputs is nil where none are kept.
-	records, inputs files
+	// The writer's alone until it has ended.
+	records files
 	// left is what could not be written until the log was closed, or nil.
 	left error
 	// synced is when what was only written was last made durable.
@@ -71,9 +70,7 @@ type Log struct {
 
 // entry is a record that waits to be written.
 type entry struct {
-	line []byte
-	// input is the sealed input's line, or nil.
-	input  []byte
+	line   []byte
 	record *decisionv1.Decision
 	// late is closed when the caller's time is over; nil where nobody waits.
 	late <-chan struct{}
@@ -84,12 +81,15 @@ type entry struct {
 var _ authz.Recorder = (*Log)(nil)
 
 // start begins to write.
-func (l *Log) start(records, inputs files) *Log {
+func (l *Log) start(records files, inputs *keeper) *Log {
 	l.records, l.inputs = records, inputs
 	l.refused.since, l.synced = time.Now(), time.Now()
 	l.wake, l.stop, l.ended = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	l.look()
 	go l.write()
+	if inputs != nil {
+		go inputs.run()
+	}
 	return l
 }
 
@@ -168,21 +168,19 @@ func (l *Log) Abandon(record authz.Record) {
 	l.nudge()
 }
 
-// entry is the record's lines.
+// entry is the record's line; its input goes its own way.
 func (l *Log) entry(record authz.Record) (*entry, error) {
 	e := &entry{record: describe(record, l.key)}
-	if record.Facts.Input != nil && l.vault != nil {
-		e.input, e.record.InputOmitted = l.seal(record)
-	}
-	if e.input != nil {
-		e.record.InputKeyId = l.vault.KeyID()
+	if record.Facts.Input != nil && l.inputs != nil {
+		e.record.InputOmitted = l.offer(record)
+		if e.record.InputOmitted == "" {
+			e.record.InputKeyId = l.inputs.vault.KeyID()
+		}
 	}
 	line, err := canonical(e.record)
 	e.line = append(line, '\n')
 	return e, err
 }
-
-func (e *entry) size() int { return len(e.line) + len(e.input) }
 
 func (l *Log) enqueue(ctx context.Context, e *entry) error {
 	l.mu.Lock()
@@ -198,7 +196,7 @@ func (l *Log) enqueue(ctx context.Context, e *entry) error {
 		return errFull
 	}
 	l.waiting = append(l.waiting, e)
-	l.queued += e.size()
+	l.queued += len(e.line)
 	l.nudge()
 	return nil
 }
@@ -226,7 +224,7 @@ func (l *Log) Close() error {
 	<-l.ended
 	err := errors.Join(l.left, l.records.Close())
 	if l.inputs != nil {
-		err = errors.Join(err, l.inputs.Close())
+		err = errors.Join(err, l.inputs.close())
 	}
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)

@@ -12,7 +12,7 @@ type State struct {
 	// Written are the records that were written, Abandoned those of them that take one
 	// back, and Counted the refusals before authentication that were only counted.
 	Written, Abandoned, Counted uint64
-	// LostInputs are those that could not be kept, with the record that names them.
+	// LostInputs are those that could not be kept.
 	LostInputs uint64
 	// Free is what is free of the disk, in bytes, and Low says that it is less than the
 	// reserve: neither inputs nor refusals before authentication are written then.
@@ -26,6 +26,9 @@ func (l *Log) State() State {
 	defer l.mu.Unlock()
 	state := l.state
 	state.Waiting = len(l.waiting)
+	if l.inputs != nil {
+		_, state.LostInputs = l.inputs.state()
+	}
 	return state
 }
 

@@ -19,7 +19,7 @@ const (
 	maxCommit = segment.MaxBatch / 2
 )
 
-// write is the only goroutine that touches the disk, so that no caller ever waits for
+// write is the only goroutine that touches the files of records, so that no caller ever waits for
 // a lock that is held while the disk is slow.
 func (l *Log) write() {
 	defer close(l.ended)
@@ -81,7 +81,6 @@ func (l *Log) commit(owed []byte) ([]byte, error) {
 	for _, e := range taken {
 		lines = append(lines, e.line...)
 	}
-	l.keepInputs(taken)
 	err := l.records.Append(lines, !l.buffered)
 	l.tell(err, lines)
 	late := l.settle(taken, err)
@@ -113,7 +112,7 @@ func (l *Log) take(room int) []*entry {
 	}
 	l.waiting, l.queued = slices.Clone(batch[taken:]), 0
 	for _, e := range l.waiting {
-		l.queued += e.size()
+		l.queued += len(e.line)
 	}
 	if len(l.waiting) > 0 {
 		l.nudge()
@@ -164,9 +163,8 @@ func (e *entry) isLate() bool {
 	}
 }
 
-// sync makes durable, once in a window, what was only written: refusals, inputs, and
-// the records of a buffered log. A fault of the inputs' files shows when they are next
-// written to.
+// sync makes durable, once in a window, what was only written: refusals, and the records
+// of a buffered log.
 func (l *Log) sync(window time.Duration) {
 	if time.Since(l.synced) < window {
 		return
@@ -174,8 +172,5 @@ func (l *Log) sync(window time.Duration) {
 	l.synced = time.Now()
 	if err := l.records.Sync(); err != nil {
 		l.tell(err, nil)
-	}
-	if l.inputs != nil {
-		l.inputs.Sync()
 	}
 }

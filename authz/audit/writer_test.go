@@ -379,6 +379,7 @@ func TestRecordAndAnswerAgree(t *testing.T) {
 
 type readRecord struct {
 	ID, Reason, Time, Until string
+	InputOmitted            string
 	Allowed, Abandoned      bool
 	Count, Status           int
 }

@@ -102,6 +102,10 @@ func TestExplainRecordedBesideServe(t *testing.T) {
 	s := start(ctx, t, file, world{})
 	eventually(t, "it is ready", func() bool { return status(t, s.console+"/readyz") == http.StatusOK })
 	id := askServed(t, s, made.Dir)
+	eventually(t, "its input is written", func() bool {
+		text, err := os.ReadFile(filepath.Join(made.Dir, "records", "inputs-00000001.jsonl"))
+		return err == nil && bytes.Contains(text, []byte(id+`"`)) && bytes.HasSuffix(text, []byte("}}\n"))
+	})
 	check := func(when string) {
 		t.Helper()
 		before := tree(t, made.Dir)

@@ -23,7 +23,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
@@ -39,12 +38,10 @@ type Entry struct {
 	Input    authz.Input
 }
 
-// Vault seals entries. It is safe for concurrent use.
+// Vault seals entries. It is for one goroutine, but for KeyID: Seal may wait for the disk.
 type Vault struct {
 	key    *secret.Key
 	folder string
-
-	mu sync.Mutex
 	// reaches are those whose file is there.
 	reaches map[string]bool
 }
@@ -139,8 +136,6 @@ func (v *Vault) keepReach(reaches []string) (string, error) {
 	}
 	sum := sha256.Sum256(text)
 	name := hex.EncodeToString(sum[:8])
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	if v.reaches[name] {
 		return name, nil
 	}
