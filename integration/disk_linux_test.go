@@ -178,6 +178,7 @@ func (f *full) holdFull(t *testing.T) {
 	f.wantNothingGranted(t)
 	f.disk.empty(t)
 	f.await(t, "countersign_records_failed 0", "")
+	f.await(t, "countersign_inputs_failed 0", "")
 	f.await(t, "countersign_records_reserve_reached 0", "")
 }
 

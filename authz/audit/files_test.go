@@ -76,6 +76,9 @@ func (f *fakeFiles) Probe(size int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, "probe")
+	if f.failed != nil {
+		return f.failed
+	}
 	if f.room < max(probe, size) {
 		return errDisk
 	}

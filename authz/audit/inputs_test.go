@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -128,6 +129,24 @@ func TestInputsBeyondTheQueueAreLost(t *testing.T) {
 	})
 }
 
+// TestInputsAreNotTrustedAfterAFailedFsync holds that the fault stands, and that records
+// are written on.
+func TestInputsAreNotTrustedAfterAFailedFsync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inputs := &fakeFiles{room: 1 << 20, syncErr: errDisk}
+		log := keeping(t, &fakeFiles{room: 1 << 20}, inputs)
+		for n := range 3 {
+			if err := keep(log, withInput(n)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * window)
+		}
+		if state := log.State(); !errors.Is(state.InputsFault, errDisk) || state.LostInputs != 2 || state.Fault != nil {
+			t.Errorf("State = %+v, want a fault of inputs that stays", state)
+		}
+	})
+}
+
 // TestInputsAreTriedAgain holds that a fault of inputs is tried by a clock, and not by
 // requests, and ends when what failed goes well.
 func TestInputsAreTriedAgain(t *testing.T) {
@@ -164,6 +183,9 @@ func TestInputsAreTriedAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 				record(0)
+				if state := log.State(); state.InputsFault == nil || state.Fault != nil {
+					t.Errorf("State = %+v, want a fault of inputs alone", state)
+				}
 				asked := len(inputs.did())
 				record(1)
 				if got := len(inputs.did()); got != asked {
@@ -174,6 +196,9 @@ func TestInputsAreTriedAgain(t *testing.T) {
 				}
 				time.Sleep(pause)
 				synctest.Wait()
+				if fault := log.State().InputsFault; fault != nil {
+					t.Errorf("InputsFault = %v, although it is mended", fault)
+				}
 				record(2)
 				if got := strings.Join(omissions(t, records.content), ","); got != ",fault," {
 					t.Errorf("records say %q of their inputs, want a fault of the second", got)

@@ -14,6 +14,8 @@ type State struct {
 	Written, Abandoned, Counted uint64
 	// LostInputs are those that could not be kept.
 	LostInputs uint64
+	// InputsFault is why none is kept now, or nil: it ends as Fault does, and denies nothing.
+	InputsFault error
 	// Free is what is free of the disk, in bytes, and Low says that it is less than the
 	// reserve: neither inputs nor refusals before authentication are written then.
 	Free uint64
@@ -27,7 +29,7 @@ func (l *Log) State() State {
 	state := l.state
 	state.Waiting = len(l.waiting)
 	if l.inputs != nil {
-		_, state.LostInputs = l.inputs.state()
+		state.InputsFault, state.LostInputs = l.inputs.state()
 	}
 	return state
 }

@@ -18,6 +18,8 @@ type Recording struct {
 	Written, Abandoned, Counted uint64
 	// LostInputs are those that could not be kept.
 	LostInputs uint64
+	// InputsFault is why no input is kept now, or nil. It denies nothing.
+	InputsFault error
 	// Free is what is free of the disk, in bytes; Low says that it is less than the reserve.
 	Free uint64
 	Low  bool
@@ -30,6 +32,7 @@ type Recording struct {
 //	countersign_records_total
 //	countersign_records_abandoned_total
 //	countersign_refusals_counted_total
+//	countersign_inputs_failed
 //	countersign_inputs_lost_total
 //	countersign_records_free_bytes
 //	countersign_records_reserve_reached
@@ -58,6 +61,7 @@ var measures = []measure{
 		func(r Recording) float64 { return float64(r.Abandoned) }),
 	counter("countersign_refusals_counted_total", "Refusals before authentication that were counted and not recorded one by one.",
 		func(r Recording) float64 { return float64(r.Counted) }),
+	gauge("countersign_inputs_failed", "1 where inputs of decisions cannot be kept.", func(r Recording) float64 { return flag(r.InputsFault != nil) }),
 	counter("countersign_inputs_lost_total", "Inputs of decisions that could not be kept.", func(r Recording) float64 { return float64(r.LostInputs) }),
 	gauge("countersign_records_free_bytes", "What is free of the disk that records are on.", func(r Recording) float64 { return float64(r.Free) }),
 	gauge("countersign_records_reserve_reached", "1 where less than the reserve is free.", func(r Recording) float64 { return flag(r.Low) }),
@@ -99,6 +103,9 @@ func (r *Records) tell(w io.Writer) {
 	fmt.Fprintf(w, "%d records written, %d wait; %d MiB of the disk are free\n", state.Written, state.Waiting, state.Free>>20)
 	if state.Low {
 		fmt.Fprintln(w, "less than the reserve is free: inputs, and refusals before authentication, are not written")
+	}
+	if state.InputsFault != nil {
+		fmt.Fprintf(w, "inputs are not kept: %v\n", state.InputsFault)
 	}
 	if state.Fault != nil {
 		fmt.Fprintf(w, "nothing is allowed, because nothing can be recorded: %v\n", state.Fault)
