@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit"
 	"github.com/countersign-io/countersign/authz/console"
 	"github.com/countersign-io/countersign/authz/trace"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
@@ -132,6 +133,7 @@ func tellHealth(ctx context.Context, system *wire.System, server *envoy.Server, 
 			server.SetServing(false)
 			log.Warn("not ready", "because", because)
 		}
+		c.tellReserve(system.Records(), log)
 		select {
 		case <-ctx.Done():
 			return
@@ -145,6 +147,20 @@ type condition struct {
 	system *wire.System
 	// looked is set by the first look, decides once every request could be decided.
 	looked, decides, serving bool
+	// low says that the disk's reserve is reached.
+	low bool
+}
+
+// tellReserve tells when the disk's reserve is reached, at the start too, and when there
+// is more again.
+func (c *condition) tellReserve(records audit.State, log *slog.Logger) {
+	switch {
+	case records.Low && !c.low:
+		log.Warn("less of the disk is free than the reserve: inputs, and refusals before authentication, are not written", "free_bytes", records.Free)
+	case !records.Low && c.low:
+		log.Info("more of the disk is free than the reserve", "free_bytes", records.Free)
+	}
+	c.low = records.Low
 }
 
 // look says whether health has changed since the last look, and why it is not good. That

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/countersign-io/countersign/authz/audit"
 )
 
 // patience bounds every wait of these tests.
@@ -230,6 +233,41 @@ func TestServeIsNotReadyWithoutItsRedis(t *testing.T) {
 	if code != http.StatusServiceUnavailable || !strings.Contains(text, "replay: redis:") {
 		t.Errorf("/readyz without Redis = %d %q, want 503 and why", code, text)
 	}
+	stop()
+	s.wantEnd(t)
+}
+
+// TestReserveIsToldOnceItChanges holds that a disk that fills is told of, each time once.
+func TestReserveIsToldOnceItChanges(t *testing.T) {
+	var told bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&told, nil))
+	var c condition
+	for i, step := range []struct {
+		low  bool
+		want string
+	}{
+		{false, ""},
+		{true, "level=WARN msg=\"less of the disk is free than the reserve"},
+		{true, ""},
+		{false, "level=INFO msg=\"more of the disk is free than the reserve"},
+		{false, ""},
+	} {
+		told.Reset()
+		c.tellReserve(audit.State{Low: step.low, Free: 7}, log)
+		if got := told.String(); (got == "") != (step.want == "") || !strings.Contains(got, step.want) {
+			t.Errorf("step %d: told %q, want %q", i, got, step.want)
+		}
+	}
+}
+
+// TestReserveThatIsReachedAtStartIsTold serves on a disk that has less than the reserve.
+func TestReserveThatIsReachedAtStartIsTold(t *testing.T) {
+	file, _, _ := asked(t, annAsks)
+	rewrite(t, file, "audit: {folder: records}", "audit: {folder: records, reserve_bytes: 1152921504606846976}")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	s := start(ctx, t, file, world{})
+	eventually(t, "it is told", func() bool { return strings.Contains(s.log.String(), "less of the disk is free than the reserve") })
 	stop()
 	s.wantEnd(t)
 }
