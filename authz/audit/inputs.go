@@ -188,7 +188,7 @@ func (k *keeper) fail(err error, n int) {
 
 // retry looks, after a fault, whether what failed would go well now.
 func (k *keeper) retry() {
-	if fault, _ := k.state(); fault == nil {
+	if _, fault := k.state(); fault == nil {
 		return
 	}
 	err := k.files.Probe(k.unwritten)
@@ -214,10 +214,10 @@ func (k *keeper) sync() {
 	}
 }
 
-func (k *keeper) state() (fault error, lost uint64) {
+func (k *keeper) state() (lost uint64, fault error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.fault, k.lost
+	return k.lost, k.fault
 }
 
 // close keeps what waits, makes it durable, and lets the files go.

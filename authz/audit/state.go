@@ -29,7 +29,7 @@ func (l *Log) State() State {
 	state := l.state
 	state.Waiting = len(l.waiting)
 	if l.inputs != nil {
-		state.InputsFault, state.LostInputs = l.inputs.state()
+		state.LostInputs, state.InputsFault = l.inputs.state()
 	}
 	return state
 }
