@@ -74,7 +74,7 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 		return v, unknown
 	}
 	f.Proofs = s.proofs(f.Match.API, f.Time)
-	// The client certificate, if there is one, can be read.                      401
+	// The client certificate, if there is one, can be read.                 401, 400
 	if f.Certificate, err = s.Certificates.Read(f.Request); err != nil {
 		return v, err
 	}

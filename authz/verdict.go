@@ -74,7 +74,8 @@ func checkHeader(field string, header Header) error {
 // who calls.
 func reserved(name string) bool {
 	switch name {
-	case "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "www-authenticate":
+	case "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
+		"www-authenticate", "dpop-nonce", "ratelimit", "ratelimit-policy":
 		return true
 	}
 	return strings.HasPrefix(name, "x-envoy-") || strings.HasPrefix(name, OwnHeaderPrefix)

@@ -47,6 +47,8 @@ func denied(request *authz.Request, d *authz.Decision, realm string) *authv3.Den
 		fields = append(fields, authz.Header{Name: "www-authenticate", Value: value})
 	}
 	if nonce := nextNonce(d, status); nonce != "" {
+		// One that was kept for others would be stale for them (RFC 9449 §8.2).
+		fields = overridden(fields, []authz.Header{{Name: "cache-control", Value: "no-store"}})
 		fields = append(fields, authz.Header{Name: nonceHeader, Value: nonce})
 	}
 	return &authv3.DeniedHttpResponse{

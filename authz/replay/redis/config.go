@@ -23,8 +23,6 @@ type Config struct {
 	// file is read for every connection, so that a password can be changed.
 	Username     string `yaml:"username"`
 	PasswordFile string `yaml:"password_file"`
-	// Password is for where there is no file; it is best a reference, ${NAME}.
-	Password string `yaml:"password"`
 	// TLS encrypts the connection. Without it the server must be on this machine, or
 	// Plaintext say that something else keeps others from reading and writing.
 	TLS       *TLS `yaml:"tls"`
@@ -88,9 +86,7 @@ func (cfg Config) option() (rueidis.ClientOption, error) {
 
 func (cfg Config) checkPassword(problems *authz.Problems) {
 	switch {
-	case cfg.Password != "" && cfg.PasswordFile != "":
-		problems.Add("password", "is set with password_file", "leave one out")
-	case cfg.Username != "" && cfg.Password == "" && cfg.PasswordFile == "":
+	case cfg.Username != "" && cfg.PasswordFile == "":
 		problems.Add("password_file", "is missing, but username is set", "name the file that holds the password")
 	default:
 		if _, err := cfg.credentials(); err != nil {
@@ -101,7 +97,7 @@ func (cfg Config) checkPassword(problems *authz.Problems) {
 
 // credentials are those of now.
 func (cfg Config) credentials() (rueidis.AuthCredentials, error) {
-	credentials := rueidis.AuthCredentials{Username: cfg.Username, Password: cfg.Password}
+	credentials := rueidis.AuthCredentials{Username: cfg.Username}
 	if cfg.PasswordFile == "" {
 		return credentials, nil
 	}

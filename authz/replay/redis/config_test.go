@@ -32,7 +32,6 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		{"both", redis.Config{Address: "127.0.0.1:6379", TLS: &redis.TLS{}, Plaintext: true}, []string{"plaintext"}},
 		{"prefix with a hash tag", redis.Config{Address: "127.0.0.1:6379", Prefix: "{a}"}, []string{"prefix"}},
 		{"prefix too long", redis.Config{Address: "127.0.0.1:6379", Prefix: strings.Repeat("a", 65)}, []string{"prefix"}},
-		{"password twice", redis.Config{Address: "127.0.0.1:6379", Password: "secret", PasswordFile: empty}, []string{"password"}},
 		{"user without password", redis.Config{Address: "127.0.0.1:6379", Username: "countersign"}, []string{"password_file"}},
 		{"no password file", redis.Config{Address: "127.0.0.1:6379", PasswordFile: "absent"}, []string{"password_file"}},
 		{"empty password file", redis.Config{Address: "127.0.0.1:6379", PasswordFile: empty}, []string{"password_file"}},
@@ -77,5 +76,5 @@ func TestPasswordOfAFile(t *testing.T) {
 	}
 	write(t, file, "right-secret\n")
 	mustBeFresh(t, engine, 1)
-	mustBeFresh(t, open(t, redis.Config{Address: server.address, Username: "default", Password: "right-secret"}), 2)
+	mustBeFresh(t, open(t, redis.Config{Address: server.address, Username: "default", PasswordFile: file}), 2)
 }

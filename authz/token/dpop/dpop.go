@@ -199,10 +199,11 @@ func (p *proof) belongs(call Call) error {
 	return nil
 }
 
-// spend counts the proof as used (§11.1), for as long as its iat would be accepted by
-// any Countersign on the same store, whose clock may be behind ours.
+// spend counts the proof as used (§11.1), for as long as its iat could be accepted by
+// any Countersign on the same store: its clock may be behind ours and its max_age longer,
+// as ours may be after a reload.
 func (v *Verifier) spend(ctx context.Context, p *proof, url string) error {
-	until := p.issuedAt.Add(v.maxAge + maxAhead)
+	until := p.issuedAt.Add(mostMaxAge + maxAhead)
 	fresh, err := v.replays.Fresh(ctx, p.identity(url), until)
 	switch {
 	case err != nil:
