@@ -110,17 +110,14 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 		return v, err
 	}
 	f.Region = Region{Service: s.Region, Caller: f.Caller().Region}
-	// What the policy is given is kept for the record, where that is configured. Facts
-	// that make no document are none to decide on.                               403
+	// What the policy is given is kept for the record; what makes no document is no
+	// fact to decide on.                                                         403
 	if f.Input, err = s.input(f); err != nil {
 		return v, err
 	}
 	// The policy decides: step-up, roles, consent, ownership, region. One that cannot
 	// decide, or whose answer could not be sent as it stands, denies.       403, 401
-	if v, err = s.Policy.Decide(ctx, f); err != nil {
-		return v, fmt.Errorf("%w: %w", PolicyError, err)
-	}
-	if err = v.Check(); err != nil {
+	if v, err = s.verdict(ctx, f); err != nil {
 		return v, err
 	}
 	// What is allowed is counted, last of all: a refusal spends nothing.     429, 503

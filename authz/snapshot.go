@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -29,6 +30,15 @@ func (s *Snapshot) proofs(api API, at time.Time) *Proofs {
 		return nil
 	}
 	return s.Proofs.Proofs(api, at)
+}
+
+// verdict is the policy's, one that can be sent as it stands.
+func (s *Snapshot) verdict(ctx context.Context, facts *Facts) (Verdict, error) {
+	verdict, err := s.Policy.Decide(ctx, facts)
+	if err != nil {
+		return verdict, fmt.Errorf("%w: %w", PolicyError, err)
+	}
+	return verdict, verdict.Check()
 }
 
 // input is what the policy is given of the facts, or nil where it is not kept: nothing
