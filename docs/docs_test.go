@@ -350,8 +350,7 @@ static_resources:
 {{socket}}
 `
 
-// TestEnvoyTakesWhatIsShown has Envoy judge the parts that envoy.md shows. It is
-// skipped where COUNTERSIGN_ENVOY, which make test sets, names no Envoy.
+// TestEnvoyTakesWhatIsShown has Envoy judge the parts that envoy.md shows.
 func TestEnvoyTakesWhatIsShown(t *testing.T) {
 	indents := map[string]int{"paths": 10, "traces": 10, "certificates": 10, "filter": 10, "routes": 14, "cluster": 2, "socket": 8}
 	whole, shown := envoyShell, 0
@@ -368,15 +367,23 @@ func TestEnvoyTakesWhatIsShown(t *testing.T) {
 	if shown != len(indents) || strings.Contains(whole, "{{") {
 		t.Fatalf("%d parts are shown, want %d:\n%s", shown, len(indents), whole)
 	}
-	envoy := os.Getenv("COUNTERSIGN_ENVOY")
-	if envoy == "" {
-		t.Skip("COUNTERSIGN_ENVOY names no Envoy")
-	}
+	envoy := findEnvoy(t)
 	file := filepath.Join(write(t, map[string]string{"envoy.yaml": whole}), "envoy.yaml")
 	judged := exec.CommandContext(t.Context(), envoy, "--mode", "validate", "--log-level", "error", "-c", file)
 	if out, err := judged.CombinedOutput(); err != nil {
 		t.Errorf("envoy: %v\n%s", err, out)
 	}
+}
+
+func findEnvoy(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{os.Getenv("COUNTERSIGN_ENVOY"), "envoy", filepath.Join("..", ".tools", "envoy", "bin", "envoy")} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("there is no envoy: run this test by make test, which installs it")
+	return ""
 }
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
