@@ -9,10 +9,11 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/replay/redis"
+	"github.com/countersign-io/countersign/authz/replay/redis/redistest"
 )
 
 func BenchmarkFresh(b *testing.B) {
-	engine := open(b, redis.Config{Address: start(b).address})
+	engine := open(b, redis.Config{Address: redistest.Start(b).Address})
 	var n atomic.Int64
 	many(b, func() error {
 		key := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n.Add(1))))
@@ -22,7 +23,7 @@ func BenchmarkFresh(b *testing.B) {
 }
 
 func BenchmarkSpend(b *testing.B) {
-	engine := open(b, redis.Config{Address: start(b).address})
+	engine := open(b, redis.Config{Address: redistest.Start(b).Address})
 	limits := []authz.Limit{{Key: "a", Max: 1_000_000_000, Window: time.Hour}, {Key: "b", Max: 1_000_000_000, Window: time.Hour}}
 	many(b, func() error {
 		_, err := engine.Spend(b.Context(), limits)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/replay/redis"
+	"github.com/countersign-io/countersign/authz/replay/redis/redistest"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -68,13 +69,13 @@ func write(t *testing.T, file, text string) {
 func TestPasswordOfAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	write(t, file, "wrong-secret\n")
-	server := start(t, "--requirepass", "right-secret")
-	engine := open(t, redis.Config{Address: server.address, PasswordFile: file})
+	server := redistest.Start(t, "--requirepass", "right-secret")
+	engine := open(t, redis.Config{Address: server.Address, PasswordFile: file})
 	err := engine.Ready(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Ready() = %v, want WRONGPASS, and not the password", err)
 	}
 	write(t, file, "right-secret\n")
 	mustBeFresh(t, engine, 1)
-	mustBeFresh(t, open(t, redis.Config{Address: server.address, Username: "default", PasswordFile: file}), 2)
+	mustBeFresh(t, open(t, redis.Config{Address: server.Address, Username: "default", PasswordFile: file}), 2)
 }

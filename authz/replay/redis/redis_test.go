@@ -6,24 +6,24 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/replay"
 	"github.com/countersign-io/countersign/authz/replay/redis"
+	"github.com/countersign-io/countersign/authz/replay/redis/redistest"
 	"github.com/countersign-io/countersign/authz/replay/replaytest"
 )
 
 var _ replay.Engine = (*redis.Engine)(nil)
 
 func TestConformance(t *testing.T) {
-	server := start(t)
+	server := redistest.Start(t)
 	replaytest.Run(t, func(t *testing.T) replaytest.Fixture {
-		server.command(t, "FLUSHALL")
+		server.Command(t, "FLUSHALL")
 		return replaytest.Fixture{
-			Clients: [2]replay.Engine{open(t, redis.Config{Address: server.address}), open(t, redis.Config{Address: server.address})},
+			Clients: [2]replay.Engine{open(t, redis.Config{Address: server.Address}), open(t, redis.Config{Address: server.Address})},
 			Now:     time.Now,
 			Until:   replaytest.Eventually,
 		}
@@ -46,24 +46,22 @@ func everything(ctx context.Context, engine *redis.Engine) map[string]error {
 // A server that is not there yet is no reason not to start, and one that comes or comes
 // back is used at once.
 func TestServerComesAndGoes(t *testing.T) {
-	server := start(t)
-	server.kill()
-	engine := open(t, redis.Config{Address: server.address})
+	server := redistest.Start(t)
+	server.Kill()
+	engine := open(t, redis.Config{Address: server.Address})
 	for name, err := range everything(t.Context(), engine) {
 		if err == nil {
 			t.Errorf("%s() before the server is there = nil, want an error", name)
 		}
 	}
 	for round := range byte(3) {
-		if !server.run(t) {
-			t.Fatal("the server does not start again")
-		}
+		server.Restart(t)
 		eventuallyReady(t, engine)
 		mustBeFresh(t, engine, round)
 		if spending, err := engine.Spend(t.Context(), limit("a")); err != nil || !spending.OK {
 			t.Errorf("Spend() = %t, %v, want OK: the server knows no script yet", spending.OK, err)
 		}
-		server.kill()
+		server.Kill()
 		for name, err := range everything(t.Context(), engine) {
 			if err == nil {
 				t.Errorf("%s() after the server is gone = nil, want an error", name)
@@ -75,7 +73,7 @@ func TestServerComesAndGoes(t *testing.T) {
 // What one who shares the server revoked, and all know, stays revoked where the server
 // lost it, and what comes afterwards is heard of too.
 func TestRevocationsOutliveAServerThatForgets(t *testing.T) {
-	server := start(t)
+	server := redistest.Start(t)
 	revoke := func(r *replay.Revocations, id string) {
 		t.Helper()
 		if err := r.Revoke(t.Context(), replay.Revocation{Issuer: "bank", ID: id}, time.Now().Add(time.Hour)); err != nil {
@@ -86,18 +84,16 @@ func TestRevocationsOutliveAServerThatForgets(t *testing.T) {
 		revoked, _ := r.Revoked(&authz.Token{Issuer: "bank", Claims: map[string]any{"jti": id}})
 		return revoked
 	}
-	engine := open(t, redis.Config{Address: server.address})
+	engine := open(t, redis.Config{Address: server.Address})
 	one := replay.Follow(engine, nil)
 	t.Cleanup(one.Close)
-	two := replay.Follow(open(t, redis.Config{Address: server.address}), nil)
+	two := replay.Follow(open(t, redis.Config{Address: server.Address}), nil)
 	t.Cleanup(two.Close)
 	revoke(one, "before")
 	revoke(one, "before too")
 	replaytest.Eventually(t, "the other to know", func() bool { return is(two, "before too") })
-	server.kill()
-	if !server.run(t) {
-		t.Fatal("the server does not start again")
-	}
+	server.Kill()
+	server.Restart(t)
 	eventuallyReady(t, engine)
 	revoke(one, "after")
 	replaytest.Eventually(t, "the other to know", func() bool { return is(two, "after") })
@@ -114,12 +110,10 @@ func TestServerThatHangsIsLeftInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { silent.Close() })
-	stopped := start(t)
-	known := open(t, redis.Config{Address: stopped.address})
+	stopped := redistest.Start(t)
+	known := open(t, redis.Config{Address: stopped.Address})
 	mustBeFresh(t, known, 1)
-	if err := stopped.process.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	stopped.Pause(t)
 	for name, engine := range map[string]*redis.Engine{"new connection": open(t, redis.Config{Address: silent.Addr().String()}), "known connection": known} {
 		t.Run(name, func(t *testing.T) {
 			patient, leave := context.WithCancel(t.Context())
@@ -153,7 +147,7 @@ func TestReadyRefusesAServerThatForgets(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			engine := open(t, redis.Config{Address: start(t, test.args...).address})
+			engine := open(t, redis.Config{Address: redistest.Start(t, test.args...).Address})
 			if err := engine.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Ready() = %v, want an error that names %s", err, test.want)
 			}
@@ -171,12 +165,12 @@ func TestReadyRefusesAServerThatForgets(t *testing.T) {
 
 // A server of bounded memory that evicts nothing is a good one until it is full.
 func TestFullServerIsAnError(t *testing.T) {
-	server := start(t, "--maxmemory", "100mb", "--maxmemory-policy", "noeviction")
-	engine := open(t, redis.Config{Address: server.address})
+	server := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "noeviction")
+	engine := open(t, redis.Config{Address: server.Address})
 	if err := engine.Ready(t.Context()); err != nil {
 		t.Fatalf("Ready() = %v, want nil", err)
 	}
-	server.command(t, "CONFIG SET maxmemory 1")
+	server.Command(t, "CONFIG SET maxmemory 1")
 	_, err := engine.Fresh(t.Context(), [32]byte{1}, time.Now().Add(time.Hour))
 	if err == nil || !strings.Contains(err.Error(), "OOM") {
 		t.Errorf("Fresh() = %v, want OOM", err)
@@ -184,8 +178,8 @@ func TestFullServerIsAnError(t *testing.T) {
 }
 
 func TestNothingReadableIsKept(t *testing.T) {
-	server := start(t)
-	engine := open(t, redis.Config{Address: server.address, Prefix: "bank:"})
+	server := redistest.Start(t)
+	engine := open(t, redis.Config{Address: server.Address, Prefix: "bank:"})
 	mustBeFresh(t, engine, 1)
 	if _, err := engine.Spend(t.Context(), limit("client:acme:ann")); err != nil {
 		t.Fatal(err)
@@ -195,7 +189,7 @@ func TestNothingReadableIsKept(t *testing.T) {
 	if err := revocations.Revoke(t.Context(), replay.Revocation{Issuer: "https://login.bank.example", Subject: "ann"}, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	keys := server.command(t, "KEYS *") + server.command(t, "ZRANGE bank:log:texts 0 -1")
+	keys := server.Command(t, "KEYS *") + server.Command(t, "ZRANGE bank:log:texts 0 -1")
 	if !strings.HasPrefix(keys, "*5\r\n") || strings.Count(keys, "bank:") != 5 {
 		t.Errorf("the server has %q, want five keys under the prefix", keys)
 	}
@@ -204,15 +198,15 @@ func TestNothingReadableIsKept(t *testing.T) {
 			t.Errorf("the server has %q in %q", name, keys)
 		}
 	}
-	for key := range strings.SplitSeq(server.command(t, "KEYS bank:s*"), "\r\n") {
-		if strings.HasPrefix(key, "bank:") && !strings.HasPrefix(server.command(t, "PTTL "+key), ":3") {
+	for key := range strings.SplitSeq(server.Command(t, "KEYS bank:s*"), "\r\n") {
+		if strings.HasPrefix(key, "bank:") && !strings.HasPrefix(server.Command(t, "PTTL "+key), ":3") {
 			t.Errorf("key %s does not expire within its hour", key)
 		}
 	}
 }
 
 func TestTimeIsUpIsTold(t *testing.T) {
-	engine := open(t, redis.Config{Address: start(t).address})
+	engine := open(t, redis.Config{Address: redistest.Start(t).Address})
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
 	for name, err := range everything(ctx, engine) {

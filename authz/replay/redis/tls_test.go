@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/authz/replay/redis"
+	"github.com/countersign-io/countersign/authz/replay/redis/redistest"
 )
 
 // authority makes certificates of a test's own.
@@ -107,9 +108,9 @@ func TestTLS(t *testing.T) {
 	bank, other := newAuthority(t), newAuthority(t)
 	bank.issue(t, "server", []net.IP{net.IPv4(127, 0, 0, 1)})
 	bank.issue(t, "client", nil)
-	address := bank.front(t, start(t).address)
+	address := bank.front(t, redistest.Start(t).Address)
 	bank.issue(t, "server", []net.IP{net.IPv4(192, 0, 2, 1)})
-	misnamed := bank.front(t, start(t).address)
+	misnamed := bank.front(t, redistest.Start(t).Address)
 	client := func(authority string) *redis.TLS {
 		return &redis.TLS{CAFile: authority, CertificateFile: bank.file("client.crt"), KeyFile: bank.file("client.key")}
 	}
