@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,8 +13,8 @@ import (
 	"github.com/countersign-io/countersign/examples/openbanking/bank"
 )
 
-// limitedBank is a bank whose contract lets each client read one account 100 times a day.
-func limitedBank(t *testing.T) *bank.Bank {
+// limitedBank is a bank whose contract lets each client read one account so many times a day.
+func limitedBank(t *testing.T, times int) *bank.Bank {
 	t.Helper()
 	b := openBank(t)
 	file := filepath.Join(b.Dir, "openapi.yaml")
@@ -23,10 +24,11 @@ func limitedBank(t *testing.T) *bank.Bank {
 	}
 	before, after, found := bytes.Cut(text, []byte("operationId: GetAccountsAccountId\n"))
 	rule := []byte("x-countersign:\n")
+	limit := fmt.Appendf(nil, "        limits: [{per: client, max: %d, window: 24h}]\n", times)
 	if !found || !bytes.Contains(after, rule) {
 		t.Fatal("the bank's contract has no operation to limit")
 	}
-	after = bytes.Replace(after, rule, append(rule, "        limits: [{per: client, max: 100, window: 24h}]\n"...), 1)
+	after = bytes.Replace(after, rule, append(rule, limit...), 1)
 	if err := os.WriteFile(file, bytes.Join([][]byte{before, after}, []byte("operationId: GetAccountsAccountId\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,7 @@ func limitedBank(t *testing.T) *bank.Bank {
 // TestALimitOfTheContractHolds makes the first story's request 200 times, ten at once,
 // through all of Countersign. What is refused for another reason is not counted.
 func TestALimitOfTheContractHolds(t *testing.T) {
-	b := limitedBank(t)
+	b := limitedBank(t, 100)
 	system := wireBank(t, b)
 	requests := map[string]*authz.Request{}
 	for _, story := range stories(t) {
