@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit/durable"
 )
 
 const (
@@ -72,7 +73,7 @@ func create(path string) (id string, err error) {
 	if err == nil {
 		err = link(made.Name(), path)
 	}
-	return key.ID, errors.Join(err, remove(made.Name()), syncFolder(path))
+	return key.ID, errors.Join(err, remove(made.Name()), durable.Folder(filepath.Dir(path)))
 }
 
 // link gives a key its name. One that another process has made may have taken both.
@@ -211,14 +212,4 @@ func globbed(name string) string {
 		out = append(out, name[i])
 	}
 	return string(out)
-}
-
-// syncFolder makes a file's name as durable as its content.
-func syncFolder(path string) error {
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
 }

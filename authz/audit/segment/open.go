@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit/durable"
 )
 
 var errLocked = errors.New("another process writes to it")
@@ -122,7 +123,7 @@ func (w *Writer) takeUp(file *os.File, number int) (Opened, error) {
 			return Opened{}, err
 		}
 	}
-	if err := errors.Join(file.Sync(), syncFolder(w.cfg.Folder)); err != nil {
+	if err := errors.Join(file.Sync(), durable.Folder(w.cfg.Folder)); err != nil {
 		return Opened{}, err
 	}
 	w.take(file, number, at)

@@ -118,13 +118,3 @@ func openRegular(path string, flag int) (*os.File, error) {
 	}
 	return file, nil
 }
-
-// syncFolder makes the names in a folder as durable as what they name.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
-}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/countersign-io/countersign/authz/audit/durable"
 )
 
 var (
@@ -130,7 +132,7 @@ func (w *Writer) begin(number int, previous sum) error {
 		file.Close()
 		return w.remove(path, err)
 	}
-	if err := syncFolder(w.cfg.Folder); err != nil {
+	if err := durable.Folder(w.cfg.Folder); err != nil {
 		w.failed = errFailed
 		return errors.Join(err, file.Close())
 	}

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit/durable"
 	"github.com/countersign-io/countersign/authz/audit/secret"
 )
 
@@ -153,7 +154,7 @@ func reachFile(folder, name string) string {
 // write makes a file whole, or leaves one that is as it should be.
 func write(path string, text []byte) error {
 	if kept, err := os.ReadFile(path); err == nil && bytes.Equal(kept, text) {
-		return syncFolder(filepath.Dir(path)) // whoever made it may have been killed before
+		return durable.Folder(filepath.Dir(path)) // whoever made it may have been killed before
 	}
 	made, err := os.CreateTemp(filepath.Dir(path), unfinished)
 	if err != nil {
@@ -166,17 +167,7 @@ func write(path string, text []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(made.Name()))
 	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes the names in a folder as durable as what they name.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
+	return durable.Folder(filepath.Dir(path))
 }
 
 // Errors of Open. Their texts say what an operator can do.
