@@ -164,7 +164,9 @@ func (l *Log) Abandon(record authz.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state.Abandoned++
-	l.waiting = append(l.waiting, &entry{line: append(line, '\n')})
+	e := &entry{line: append(line, '\n')}
+	l.waiting = append(l.waiting, e)
+	l.queued += len(e.line)
 	l.nudge()
 }
 

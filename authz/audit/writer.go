@@ -51,10 +51,7 @@ func (l *Log) finish(owed []byte) error {
 	stranded := l.take(math.MaxInt) // none, unless there is an error
 	l.settle(stranded, err)
 	err = errors.Join(err, l.writeRefusals(0))
-	lost := bytes.Count(owed, []byte("\n")) + l.refused.size()
-	if l.buffered {
-		lost += len(stranded)
-	}
+	lost := bytes.Count(append(owed, unwaited(stranded)...), []byte("\n")) + l.refused.size()
 	if lost == 0 {
 		return nil
 	}
