@@ -32,8 +32,8 @@ type Key struct {
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 // ParseKey reads a JWK. It returns nil for one that cannot be used: of an unknown type
-// or curve, symmetric, private, RSA of too few or too many bits or with a bad exponent,
-// or off its curve. What else the JWK says is not looked at.
+// or curve, symmetric, private, RSA of too few or too many bits, with a bad exponent or
+// with factors that can be found, or off its curve. What else the JWK says is not looked at.
 func ParseKey(members map[string]any) *Key {
 	for _, name := range privateMembers {
 		if _, private := members[name]; private {
@@ -61,7 +61,7 @@ func isSound(public crypto.PublicKey, exponent []byte) bool {
 
 func isSoundRSA(modulus, exponent *big.Int) bool {
 	bits := modulus.BitLen()
-	return bits >= minRSABits && bits <= maxRSABits && modulus.Bit(0) == 1 &&
+	return bits >= minRSABits && bits <= maxRSABits && modulus.Bit(0) == 1 && !isROCA(modulus) &&
 		exponent.Bit(0) == 1 && exponent.Cmp(big.NewInt(3)) >= 0 && exponent.Cmp(big.NewInt(math.MaxInt32)) <= 0
 }
 

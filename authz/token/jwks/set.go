@@ -58,8 +58,7 @@ type Set struct {
 
 // ParseSet reads a JWK Set (RFC 7517 §5). Keys that cannot be used are left out:
 // of an unknown type or curve, not for verifying, symmetric, private, RSA below
-// 2048 bits or with a bad exponent, or off their curve. The whole is refused if it
-// is too large, malformed, or ambiguous: two usable keys of one type with one kid.
+// 2048 bits or otherwise weak, or off their curve. The whole is refused if it is too large, malformed, or ambiguous: two usable keys of one type with one kid.
 // A set without usable keys is none the less a set.
 func ParseSet(data []byte) (*Set, error) {
 	if len(data) > maxBytes {
