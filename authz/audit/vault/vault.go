@@ -64,9 +64,10 @@ func (v *Vault) KeyID() string { return v.key.ID }
 type line struct {
 	ID  string `json:"id"`
 	Key string `json:"key"`
-	// Sealed is saltSize bytes, then AES-256-GCM (NIST SP 800-38D) of a content under the
-	// key that HKDF-SHA256 (RFC 5869) makes of the vault's key and the salt, the id being
-	// authenticated with it. No key is used twice, so the nonce is zero.
+	// Sealed is saltSize bytes, then a random nonce and AES-256-GCM (NIST SP 800-38D) of a
+	// content under the key that HKDF-SHA256 (RFC 5869) makes of the vault's key and the
+	// salt, the id being authenticated with it. No key is used twice: the nonce is there
+	// because FIPS 140-3 takes no other than the module's own.
 	Sealed []byte `json:"sealed"`
 }
 
@@ -81,8 +82,8 @@ type heading struct {
 
 const (
 	saltSize = 32
-	overhead = 16 // GCM's tag
-	purpose  = "countersign input 1"
+	overhead = 12 + 16 // GCM's nonce and tag
+	purpose  = "countersign input 2"
 	// unfinished are the files of reaches that are being written.
 	unfinished = ".reach-*"
 )
@@ -105,7 +106,7 @@ func (v *Vault) Seal(e Entry) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	sealed = aead.Seal(sealed, make([]byte, aead.NonceSize()), plain, []byte(id))
+	sealed = aead.Seal(sealed, nil, plain, []byte(id))
 	return encode(id, v.key.ID, sealed), nil
 }
 
@@ -126,7 +127,7 @@ func cipherOf(key *secret.Key, salt []byte) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cipher.NewGCM(block)
+	return cipher.NewGCMWithRandomNonce(block)
 }
 
 // keepReach makes the file of reaches, durably, before anything names it.
@@ -215,7 +216,7 @@ func unseal(key *secret.Key, kept line) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), sealed, []byte(kept.ID))
+	plain, err := aead.Open(nil, nil, sealed, []byte(kept.ID))
 	if err != nil {
 		return nil, ErrDamaged
 	}

@@ -32,7 +32,7 @@ var (
 // Since writes the name where there is none, so that a replica, which may be behind and
 // takes no writes, refuses it.
 var (
-	appendText = rueidis.NewLuaScript(`
+	appendText = rueidis.NewLuaScriptNoSha(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local over = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1000)
@@ -47,7 +47,7 @@ redis.call('ZADD', KEYS[2], number, entry)
 redis.call('ZADD', KEYS[3], ARGV[2], entry)
 return 1`)
 
-	textsSince = rueidis.NewLuaScript(`
+	textsSince = rueidis.NewLuaScriptNoSha(`
 redis.call('HSETNX', KEYS[1], 'name', ARGV[3])
 local name = redis.call('HGET', KEYS[1], 'name')
 local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '0')

@@ -59,7 +59,7 @@ func fault(err error) error {
 	case "WRONGPASS", "NOAUTH":
 		return fmt.Errorf("redis: the server does not take the name and password (%s); see replay.redis.username and password_file", code)
 	case "NOPERM":
-		return errors.New("redis: the server does not let this user do what is needed (NOPERM); allow SET, EVAL, EVALSHA, INFO and what the scripts call, on keys under the prefix")
+		return errors.New("redis: the server does not let this user do what is needed (NOPERM); allow SET, EVAL, INFO and what the scripts call, on keys under the prefix")
 	case "OOM":
 		return errors.New("redis: the server is full (OOM); give it more memory")
 	case "READONLY":

@@ -81,7 +81,10 @@ func (e *Engine) Fresh(ctx context.Context, key [32]byte, until time.Time) (bool
 // spend looks at all counters before it adds to any. KEYS are the counters, ARGV each
 // one's max and its window in milliseconds. It returns 1 or 0, and then of each what
 // remains and the milliseconds until its window ends.
-var spend = rueidis.NewLuaScript(`
+//
+// The text of a script is sent each time: the SHA-1 that would name it is not to be had
+// where FIPS 140-3 is enforced.
+var spend = rueidis.NewLuaScriptNoSha(`
 local ok, answer = 1, {0}
 for i, key in ipairs(KEYS) do
 	local remaining = tonumber(ARGV[2*i-1]) - tonumber(redis.call('GET', key) or '0')
