@@ -153,7 +153,22 @@ func TestParseJSONRefuses(t *testing.T) {
 		{"a name twice, inside", `[{"x": {"a": 1, "a": 1}}]`, errJSONDuplicate},
 		{"too deep", `[[[[]]]]`, errJSONDepth},
 		{"too many values", "[" + strings.Repeat("1,", maxJSONValues) + "1]", errJSONValues},
-		{"too deep by far", strings.Repeat("[", 100000), errJSONSyntax},
+		{"too deep by far", strings.Repeat("[", 100000), errJSONDepth},
+		{"an unfinished text", `"a`, errJSONSyntax},
+		{"a text that ends in a backslash", `"\`, errJSONSyntax},
+		{"an unknown escape", `"\x"`, errJSONSyntax},
+		{"a control character", "\"\n\"", errJSONSyntax},
+		{"an unfinished word", `tru`, errJSONSyntax},
+		{"a word and more", `nullx`, errJSONSyntax},
+		{"a name that is no text", `{1: 2}`, errJSONSyntax},
+		{"a name without a value", `{"a"}`, errJSONSyntax},
+		{"NUL", "[1\x00]", errJSONSyntax},
+		{"a leading zero", `01`, errJSONSyntax},
+		{"a sign alone", `-`, errJSONSyntax},
+		{"a plus", `+1`, errJSONSyntax},
+		{"a point without digits", `1.`, errJSONSyntax},
+		{"a point without a number", `.5`, errJSONSyntax},
+		{"an exponent without digits", `1e+`, errJSONSyntax},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -164,13 +179,20 @@ func TestParseJSONRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParseJSON holds that what is accepted is what encoding/json reads.
+// FuzzParseJSON holds that what is accepted is what encoding/json reads, and that what is
+// called malformed is so to it, too.
 func FuzzParseJSON(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,2]}`, `[{}]`, `"x"`, `{"a":1,"a":2}`, `1e9`, `[1 2]`} {
+	for _, seed := range []string{
+		`{"a":[1,2]}`, `[{}]`, `"x"`, `{"a":1,"a":2}`, `1e9`, `[1 2]`, "\t[ -0.5E+3 , true,false,null ]\r\n",
+		`{"\ud83d\ude00\/\"\\\b":"\ud800"}`, "\"\x00\"", "1\x00", `{"a"}`, `[,]`, `01`, `"\`,
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := ParseJSON(data, 16)
+		if errors.Is(err, errJSONSyntax) && json.Valid(data) {
+			t.Fatalf("ParseJSON(%q) = %v, and encoding/json reads it", data, err)
+		}
 		if err != nil {
 			return
 		}
