@@ -3,6 +3,7 @@ package jwks
 import (
 	"crypto/sha256"
 	"slices"
+	"strings"
 
 	"github.com/countersign-io/countersign/authz/token/jose"
 )
@@ -30,7 +31,7 @@ func metadata(members map[string]any) (id, algorithm string, ok bool) {
 			if !isText || text == "" || len(text) > jose.MaxKeyID {
 				return "", "", false
 			}
-			*to = text
+			*to = strings.Clone(text) // What is kept must not keep the whole set's text.
 		}
 	}
 	// RFC 9864 §2.2 gives the one use of EdDSA that is taken here its own name.
