@@ -95,22 +95,20 @@ func parsePart(name, part string) (map[string]any, error) {
 	return object, nil
 }
 
-func (c *Compact) readHeader(header map[string]any) error {
+func (c *Compact) readHeader(header map[string]any) (err error) {
 	for _, name := range forbiddenHeaders {
 		if _, there := header[name]; there {
 			return fmt.Errorf("header has %s", name)
 		}
 	}
-	for name, to := range map[string]*string{"alg": &c.Algorithm, "kid": &c.KeyID, "typ": &c.Type} {
-		value, there := header[name]
-		if !there {
-			continue
-		}
-		text, ok := value.(string)
-		if !ok || text == "" {
-			return fmt.Errorf("%s is no string or empty", name)
-		}
-		*to = text
+	if c.Algorithm, err = text(header, "alg"); err != nil {
+		return err
+	}
+	if c.KeyID, err = text(header, "kid"); err != nil {
+		return err
+	}
+	if c.Type, err = text(header, "typ"); err != nil {
+		return err
 	}
 	if len(c.KeyID) > MaxKeyID {
 		return fmt.Errorf("kid over %d bytes", MaxKeyID)
@@ -122,18 +120,31 @@ func (c *Compact) readHeader(header map[string]any) error {
 	return nil
 }
 
+// text is a member that is a string and not empty, or "" where it is absent.
+func text(header map[string]any, name string) (string, error) {
+	value, there := header[name]
+	text, _ := value.(string)
+	if there && text == "" {
+		return "", fmt.Errorf("%s is no string or empty", name)
+	}
+	return text, nil
+}
+
 // IsType reports that the JWS is marked as being of the type, which is in lower case.
 // It may stand with or without "application/", in any case (RFC 7515 §4.1.9).
 func (c *Compact) IsType(kind string) bool {
 	return strings.TrimPrefix(strings.ToLower(c.Type), "application/") == kind
 }
 
+// base64URL is made once: it is a table of its own.
+var base64URL = base64.RawURLEncoding.Strict()
+
 var errBase64URL = errors.New("not base64url without padding")
 
 // Decode decodes base64url as RFC 7515 §2 has it: no padding, no line breaks, and no
 // bits left over, so that a value has one form only.
 func Decode(text string) ([]byte, error) {
-	data, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	data, err := base64URL.DecodeString(text)
 	// The library skips line breaks.
 	if err != nil || strings.ContainsAny(text, "\r\n") {
 		return nil, errBase64URL
