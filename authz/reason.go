@@ -123,8 +123,8 @@ var reasons = [reasonCount]struct {
 
 	NoCredentials:        {"no_credentials", http.StatusUnauthorized, noOAuthError, "An access token is required"},
 	UnsupportedScheme:    {"unsupported_scheme", http.StatusUnauthorized, noOAuthError, "An access token is required"},
-	MalformedCredentials: {"malformed_credentials", http.StatusBadRequest, invalidRequest, "The Authorization header is malformed"},
-	RepeatedCredentials:  {"repeated_credentials", http.StatusBadRequest, invalidRequest, "More than one credential was sent"},
+	MalformedCredentials: {"malformed_credentials", http.StatusBadRequest, invalidRequest, "The access token must be sent once, in a well-formed Authorization header"},
+	RepeatedCredentials:  {"repeated_credentials", http.StatusBadRequest, invalidRequest, "Multiple methods used to include access token"}, // RFC 9449 §7.2
 	CertificateMalformed: {"certificate_malformed", http.StatusUnauthorized, noOAuthError, "The client certificate cannot be read"},
 
 	TokenMalformed:   {"token_malformed", http.StatusUnauthorized, invalidToken, "The access token is malformed"},

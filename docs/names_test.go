@@ -11,7 +11,7 @@ import (
 
 var (
 	// named is a test, fuzz target, benchmark or story as a page names it.
-	named      = regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*|[0-9]{2}-[a-z0-9-]+)`")
+	named      = regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*|[0-9]{2,3}-[a-z0-9-]+)`")
 	declared   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
 	storyFiles = filepath.Join("..", "examples", "openbanking", "stories", "*.txtar")
 )

@@ -30,10 +30,11 @@ func challenges(request *authz.Request, d *authz.Decision, status int, realm str
 	var values []string
 	for _, scheme := range schemes(request, d) {
 		value := scheme + ` realm="` + quotable(realm) + `"`
-		// Of two credentials neither is the one that was used (RFC 9449 §7.2).
+		// Of two credentials neither is the one that was used (RFC 9449 §7.2). Whoever
+		// cannot write one is told of all that are taken.
 		if len(values) == 0 || d.Reason == authz.RepeatedCredentials {
 			value += failure
-		} else if status != http.StatusUnauthorized {
+		} else if status != http.StatusUnauthorized && d.Reason != authz.MalformedCredentials {
 			break
 		}
 		if scheme == dpop {

@@ -37,8 +37,8 @@ var golden = map[authz.Reason]struct {
 	authz.NoContract:           {403, "no_contract", ""},
 	authz.NoCredentials:        {401, "no_credentials", realmOnly},
 	authz.UnsupportedScheme:    {401, "unsupported_scheme", realmOnly},
-	authz.MalformedCredentials: {400, "malformed_credentials", realmOnly + `, error="invalid_request", error_description="The Authorization header is malformed"`},
-	authz.RepeatedCredentials:  {400, "repeated_credentials", realmOnly + `, error="invalid_request", error_description="More than one credential was sent"`},
+	authz.MalformedCredentials: {400, "malformed_credentials", realmOnly + `, error="invalid_request", error_description="The access token must be sent once, in a well-formed Authorization header"`},
+	authz.RepeatedCredentials:  {400, "repeated_credentials", realmOnly + `, error="invalid_request", error_description="Multiple methods used to include access token"`},
 	authz.CertificateMalformed: {401, "certificate_malformed", realmOnly},
 	authz.TokenMalformed:       {401, "token_malformed", invalid + `"The access token is malformed"`},
 	authz.TokenTooLarge:        {401, "token_too_large", invalid + `"The access token is too large"`},
@@ -246,7 +246,8 @@ func TestChallenge(t *testing.T) {
 func TestChallengesOfProofs(t *testing.T) {
 	const (
 		dpopOnly = `DPoP realm="accounts"` + algs
-		twice    = `, error="invalid_request", error_description="More than one credential was sent"`
+		twice    = `, error="invalid_request", error_description="Multiple methods used to include access token"`
+		badly    = `, error="invalid_request", error_description="The access token must be sent once, in a well-formed Authorization header"`
 		scope    = `, error="insufficient_scope", error_description="The access token lacks a required scope", scope="accounts"`
 		expired  = `, error="invalid_token", error_description="The access token has expired"`
 	)
@@ -261,6 +262,8 @@ func TestChallengesOfProofs(t *testing.T) {
 		"a DPoP token":          {"dPoP x", authz.Decision{Reason: authz.TokenExpired}, []string{`DPoP realm="accounts"` + expired + algs, realmOnly}, "n-1"},
 		"a downgrade":           {"Bearer x", authz.Decision{Reason: authz.ProofDowngraded}, []string{golden[authz.ProofDowngraded].challenge, dpopOnly}, "n-1"},
 		"both at once":          {"Bearer x,DPoP y", authz.Decision{Reason: authz.RepeatedCredentials}, []string{realmOnly + twice, `DPoP realm="accounts"` + twice + algs}, ""},
+		"no scheme":             {"x", authz.Decision{Reason: authz.MalformedCredentials}, []string{realmOnly + badly, dpopOnly}, ""},
+		"a malformed DPoP one":  {"DPoP a b", authz.Decision{Reason: authz.MalformedCredentials}, []string{`DPoP realm="accounts"` + badly + algs, realmOnly}, ""},
 		"scope of a DPoP token": {"DPoP x", authz.Decision{Reason: authz.InsufficientScope, Scopes: []string{"accounts"}}, []string{`DPoP realm="accounts"` + scope + algs}, ""},
 		"scope of another":      {"Bearer x", authz.Decision{Reason: authz.InsufficientScope, Scopes: []string{"accounts"}}, []string{realmOnly + scope}, ""},
 		"a nonce soon refused":  {"DPoP x", authz.Decision{Reason: authz.PolicyDenied, NextNonce: "n-1"}, nil, "n-1"},

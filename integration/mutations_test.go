@@ -92,14 +92,14 @@ var mutations = []mutation{
 	{
 		name: "one credential at a time",
 		edits: []edit{{credentialsGo,
-			"case count > 1 || strings.Contains(value, \",\"):",
+			"case count > 1 || joined(value):",
 			"case false:"}},
 		stories: []string{"37-two-tokens"},
 	},
 	{
 		name: "the credentials' scheme",
 		edits: []edit{{credentialsGo,
-			"case !proven && !strings.EqualFold(scheme, \"Bearer\"):",
+			"case !isOurs(scheme):",
 			"case false:"}},
 		stories: []string{"68-password"},
 	},
@@ -109,6 +109,13 @@ var mutations = []mutation{
 			"queried := tokenInQuery(request.Target)",
 			"queried := false"}},
 		stories: []string{"69-token-in-query"},
+	},
+	{
+		name: "no token in a form",
+		edits: []edit{{credentialsGo,
+			"posted := tokenInForm(request)",
+			"posted := false"}},
+		stories: []string{"116-token-in-form"},
 	},
 	{
 		// Each part is decoded on its own.
