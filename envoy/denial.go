@@ -46,9 +46,13 @@ func denied(request *authz.Request, d *authz.Decision, realm string) *authv3.Den
 	for _, value := range challenges(request, d, status, realm) {
 		fields = append(fields, authz.Header{Name: "www-authenticate", Value: value})
 	}
-	if nonce := nextNonce(d, status); nonce != "" {
-		// One that was kept for others would be stale for them (RFC 9449 §8.2).
+	nonce := nextNonce(d, status)
+	if nonce != "" || status == http.StatusTooManyRequests {
+		// A nonce that was kept for others would be stale for them (RFC 9449 §8.2), and a
+		// 429 must not be kept at all (RFC 6585 §4), whatever the policy says.
 		fields = overridden(fields, []authz.Header{{Name: "cache-control", Value: "no-store"}})
+	}
+	if nonce != "" {
 		fields = append(fields, authz.Header{Name: nonceHeader, Value: nonce})
 	}
 	return &authv3.DeniedHttpResponse{

@@ -316,6 +316,9 @@ func TestPolicysDenial(t *testing.T) {
 		wantHeaders map[string][]string
 	}{
 		"status":                            {authz.Reply{Status: 429}, 429, "", ours},
+		"a 429 that nobody may keep": {
+			authz.Reply{Status: 429, Headers: []authz.Header{{Name: "Cache-Control", Value: "max-age=60"}}}, 429, "", ours,
+		},
 		"a status that Envoy does not have": {authz.Reply{Status: 418}, 403, "", ours},
 		"a status that means success":       {authz.Reply{Status: 200}, 403, "", ours},
 		"a body is text":                    {authz.Reply{Body: "no"}, 403, "no", plain},
