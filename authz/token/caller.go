@@ -86,8 +86,12 @@ func (r *reader) scopes() []string {
 	return scopes
 }
 
-// actor is the subject of the outermost act; those nested in it are history (RFC
-// 8693 §4.1).
+// maxActors bounds who acts for whom: the actor, and those before it.
+const maxActors = 4
+
+// actor is the subject of the outermost act; those nested in it are history, and all
+// else that it holds (exp, aud and the like) says nothing here (RFC 8693 §4.1). may_act
+// is for the authorization server (§4.4), and is not read.
 func (r *reader) actor() authz.Subject {
 	value, there := r.claims["act"]
 	if !there {
@@ -98,5 +102,22 @@ func (r *reader) actor() authz.Subject {
 	if !ok || !isText(subject) {
 		r.fault("act", "names no subject")
 	}
+	r.history(act)
 	return authz.Subject(subject)
+}
+
+// history bounds what is nested in an act, of which nothing is used.
+func (r *reader) history(act map[string]any) {
+	for range maxActors {
+		earlier, there := act["act"]
+		if !there {
+			return
+		}
+		nested, ok := earlier.(map[string]any)
+		if !ok {
+			r.fault("act", "holds an act that is no object")
+		}
+		act = nested
+	}
+	r.fault("act", "names too many actors")
 }
