@@ -104,6 +104,11 @@ type Token struct {
 	AuthTime time.Time
 	ACR      string
 	AMR      []string
+	// Details are the elements of authorization_details (RFC 9396), nil where the token
+	// has no such claim, and where it is doubtful.
+	Details []Detail
+	// DetailsDoubt is why that claim cannot be read, for the record, or "".
+	DetailsDoubt string
 	// Bindings are the ways in which the token is bound, each of them verified
 	// against this request before the token is handed out.
 	Bindings []Binding
@@ -171,9 +176,14 @@ type Operation struct {
 	Method string
 	// Path is the template, such as "/accounts/{AccountId}".
 	Path string
+	// Audiences are the API's own names for itself, as tokens have them.
+	Audiences []string
 
 	// Security is OpenAPI's: any one requirement suffices. Empty means public.
 	Security []Requirement
+	// Details are alternatives, of which the token must authorize one; none asks for
+	// nothing. An operation that has some takes no anonymous callers.
+	Details []DetailRule
 
 	Objects    []ObjectRule
 	Consent    [][]string

@@ -99,6 +99,11 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if err = permits(f.Match.Operation, f.Caller()); err != nil {
 		return v, err
 	}
+	// What the token authorizes in detail can be read, and is what the contract asks
+	// for.                                                                        403
+	if err = detailed(f); err != nil {
+		return v, err
+	}
 	// What the request names, in its path, query, headers and body.    400, 413, 415
 	if f.Inspection, err = s.Contracts.Inspect(f.Match, f.Request, f.Target); err != nil {
 		return v, err

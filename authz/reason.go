@@ -92,6 +92,8 @@ const (
 	CertificateRole
 	CertificateConflict
 
+	AuthorizationDetails
+
 	reasonCount
 )
 
@@ -193,6 +195,9 @@ var reasons = [reasonCount]struct {
 	// good one.
 	CertificateRole:     {"certificate_role", http.StatusForbidden, noOAuthError, "The client certificate does not carry a required role"},
 	CertificateConflict: {"certificate_conflict", http.StatusBadRequest, noOAuthError, "Two different client certificates were forwarded"},
+
+	// RFC 9396 has no code of its own for resource servers.
+	AuthorizationDetails: {"authorization_details", http.StatusForbidden, lacksScope, "The access token's authorization details do not allow this"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.

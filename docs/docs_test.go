@@ -263,7 +263,7 @@ func TestExtensionKeysAreNamed(t *testing.T) {
 
 // openKeys are parts of the input that somebody else gives their form.
 var openKeys = []string{
-	"input.attributes", "input.token.claims", "input.parsed_body", "input.parsed_query", "input.operation.parameters",
+	"input.attributes", "input.token.claims", "input.token.authorization_details", "input.parsed_body", "input.parsed_query", "input.operation.parameters",
 }
 
 // TestStandardPolicyIsAsTold takes from the page what the library is said to do

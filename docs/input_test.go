@@ -115,6 +115,7 @@ func fullFacts() *authz.Facts {
 				Consent:  [][]string{{"ReadAccountsBasic"}}, Permission: "read", Grant: authz.GrantScope,
 				Regions: []string{"GB"},
 				StepUp:  &authz.StepUp{ACRValues: []string{"sca"}, MaxAge: time.Hour},
+				Limits:  []authz.LimitRule{{Per: authz.PerClient, Max: 1, Window: time.Hour}}, Audiences: []string{"urn:rs"},
 			},
 			Parameters: map[string]string{"AccountId": "22289"},
 		},
@@ -131,6 +132,7 @@ func fullFacts() *authz.Facts {
 			Issuer: "https://auth.example", Claims: map[string]any{"sub": "ann"},
 			IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Minute), AuthTime: now.Add(-time.Minute),
 			ACR: "sca", AMR: []string{"pwd"}, Bindings: []authz.Binding{authz.MTLS},
+			Details: []authz.Detail{{Type: "a", Object: map[string]any{"type": "a"}}},
 		},
 		Inspection: authz.Inspection{
 			Objects: []authz.Named{{Object: account, Where: "path"}},

@@ -93,6 +93,7 @@ var golden = map[authz.Reason]struct {
 	authz.CertificateExpired:   {401, "certificate_expired", realmOnly},
 	authz.CertificateConflict:  {400, "certificate_conflict", ""},
 	authz.CertificateRole:      {403, "certificate_role", ""},
+	authz.AuthorizationDetails: {403, "authorization_details", realmOnly + `, error="insufficient_scope", error_description="The access token's authorization details do not allow this"`},
 }
 
 // takesProofs is an API that takes proofs of possession, and demands a nonce.

@@ -93,7 +93,7 @@ func decisionParts(name string) []string {
 func (s *source) intrusions() authz.Problems {
 	var problems authz.Problems
 	for name, module := range s.modules {
-		if name == libraryFile {
+		if strings.HasPrefix(name, libraryFolder) {
 			continue
 		}
 		if module.Package.Path.HasPrefix(standard) {
@@ -138,7 +138,7 @@ func (s *source) problem(location *ast.Location, what, fix string) authz.Problem
 }
 
 func (s *source) file(name string) string {
-	if name == libraryFile {
+	if strings.HasPrefix(name, libraryFolder) {
 		return name
 	}
 	return filepath.Join(s.path, name)

@@ -68,10 +68,16 @@ func balances() *authz.Operation {
 		Grant:      authz.GrantScope,
 		Regions:    []string{"GB", "IE"},
 		StepUp:     &authz.StepUp{ACRValues: []string{"urn:example:sca"}, MaxAge: 5 * time.Minute},
+		Audiences:  []string{"https://rs.example"},
+		Limits:     []authz.LimitRule{{Per: authz.PerClient, Max: 100, Window: time.Minute}},
 	}
 }
 
 func fullToken() *authz.Token {
+	detail := map[string]any{
+		"type": "account_information", "actions": []any{"read"}, "locations": []any{"https://rs.example"},
+		"limit": json.Number("10.00000000000000000001"),
+	}
 	return &authz.Token{
 		Caller: authz.Caller{
 			Kind: authz.Customer, Issuer: "https://as.example", Subject: "ann", Client: "acme", Tenant: "retail",
@@ -80,8 +86,11 @@ func fullToken() *authz.Token {
 		Issuer: "https://as.example",
 		Claims: map[string]any{
 			"sub": "ann", "exp": json.Number("1795000000"), "big": json.Number("12345678901234567890"),
-			"nested": map[string]any{"list": []any{"a", nil, true}},
+			"nested": map[string]any{"list": []any{"a", nil, true}}, "authorization_details": []any{detail},
 		},
+		Details: []authz.Detail{{
+			Type: "account_information", Actions: []string{"read"}, Locations: []string{"https://rs.example"}, Object: detail,
+		}},
 		IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(4 * time.Minute), AuthTime: now.Add(-2 * time.Minute),
 		ACR: "urn:example:sca", AMR: []string{"pwd", "otp"}, Bindings: []authz.Binding{authz.MTLS},
 	}

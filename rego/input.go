@@ -81,7 +81,25 @@ func tokenFields() []field[*known] {
 		fact("auth_time", func(f *known) *ast.Term { return instant(f.Token.AuthTime) }),
 		// No binding is a fact, too: the list is there, and empty.
 		fact("binding", func(f *known) *ast.Term { return array(f.Token.Bindings, text) }),
+		field[*known]{key: keyDetails, value: details},
 	}
+}
+
+var keyDetails = ast.StringTerm("authorization_details")
+
+// details are the elements whole: what their members mean is for whoever knows the types.
+func details(f *known) *ast.Term {
+	if f.Token.Details == nil {
+		return nil
+	}
+	if prepared, ok := f.Token.Prepared.(ast.Object); ok {
+		return prepared.Get(keyDetails)
+	}
+	elements := make([]any, len(f.Token.Details))
+	for i, detail := range f.Token.Details {
+		elements[i] = detail.Object
+	}
+	return f.foreign(elements)
 }
 
 func claims(f *known) *ast.Term {

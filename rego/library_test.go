@@ -18,12 +18,18 @@ func libraryTests(t *testing.T) *source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join("library", "standard_test.rego"))
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob("library/*_test.rego")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("the library has the tests %q, %v", files, err)
 	}
-	if err := loaded.add("standard_test.rego", text); err != nil {
-		t.Fatal(err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := loaded.add(file, text); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return loaded
 }
@@ -92,10 +98,21 @@ func leaves(document any, path string) []string {
 	}
 }
 
+// detailed asks for authorization details, which the library leaves to a site.
+const detailed = `package countersign.site
+
+import data.countersign.standard.details
+
+# METADATA
+# title: Accounts are read by who was authorized to in detail
+# custom: {reason: not_authorized}
+deny contains "not_authorized" if count(details.granting({"type": "account_information", "actions": ["read"]})) == 0
+`
+
 // TestEngineFailsClosed takes every path of a real request's input away in turn,
 // and puts values of wrong types there, in front of the compiled engine.
 func TestEngineFailsClosed(t *testing.T) {
-	e := standardEngine(t)
+	e := engine(t, "", map[string]string{"data.json": policyData, "site.rego": detailed})
 	facts := fullFacts()
 	// Nothing but the requirements grants here.
 	facts.Match.Operation.Grant = ""
@@ -112,8 +129,11 @@ func TestEngineFailsClosed(t *testing.T) {
 		"/operation/regions": {"absent", "[]"},
 		// An object that is not named is not asked for.
 		"/objects": {"[]"}, "/objects/0": {"absent"},
+		// An element that does not say where it holds, holds here.
+		"/token/authorization_details/0/locations": {"absent"},
 		// The library does not read these.
-		"/objects/0/where": {"any"}, "/objects/0/relation": {"any"},
+		"/token/authorization_details/0/limit": {"any"},
+		"/objects/0/where":                     {"any"}, "/objects/0/relation": {"any"},
 		// The other region, and the other permission, is what counts.
 		"/operation/regions/1": {"any"}, "/consent/permissions/1": {"any"},
 		// These grant or satisfy only when they are true.

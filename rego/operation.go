@@ -15,6 +15,7 @@ func operationFields() []field[*authz.Operation] {
 	return []field[*authz.Operation]{
 		declaration("id", func(o *authz.Operation) *ast.Term { return text(o.ID) }),
 		declaration("api", func(o *authz.Operation) *ast.Term { return text(o.API) }),
+		declaration("audiences", func(o *authz.Operation) *ast.Term { return list(o.Audiences) }),
 		declaration("path", func(o *authz.Operation) *ast.Term { return text(o.Path) }),
 		declaration("method", func(o *authz.Operation) *ast.Term { return text(o.Method) }),
 		declaration("scopes", func(o *authz.Operation) *ast.Term {
@@ -34,6 +35,7 @@ func operationFields() []field[*authz.Operation] {
 			return texts(o.Regions)
 		}),
 		declaration("step_up", stepUp),
+		declaration("limits", limits),
 		declaration("grant", func(o *authz.Operation) *ast.Term { return text(o.Grant) }),
 		declaration("public", func(o *authz.Operation) *ast.Term { return ast.InternedTerm(o.TakesAnonymous()) }),
 		declaration("stream", func(o *authz.Operation) *ast.Term { return ast.InternedTerm(o.Stream) }),
@@ -61,4 +63,21 @@ func stepUp(o *authz.Operation) *ast.Term {
 		pairs = append(pairs, pair{stepUpKeys.maxAge, nanoseconds(int64(o.StepUp.MaxAge))})
 	}
 	return ast.ObjectTerm(pairs...)
+}
+
+var limitKeys = struct{ per, max, window *ast.Term }{
+	ast.StringTerm("per"), ast.StringTerm("max"), ast.StringTerm("window"),
+}
+
+// limits are for a policy to know, and spent whatever it says of them.
+func limits(o *authz.Operation) *ast.Term {
+	if len(o.Limits) == 0 {
+		return nil
+	}
+	return array(o.Limits, func(rule authz.LimitRule) *ast.Term {
+		return ast.ObjectTerm(
+			pair{limitKeys.per, text(rule.Per)},
+			pair{limitKeys.max, ast.IntNumberTerm(int(rule.Max))},
+			pair{limitKeys.window, nanoseconds(int64(rule.Window))})
+	})
 }

@@ -2,7 +2,7 @@ package rego
 
 import (
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -21,14 +21,14 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-//go:embed library/standard.rego
-var library string
+//go:embed library/standard.rego library/details.rego library/amounts.rego
+var library embed.FS
 
-// libraryFile is the library's name in messages. No file of a site can have it:
-// theirs are relative to the policy's directory.
-const libraryFile = "(standard library)/standard.rego"
+// libraryFolder begins the names of the library's files in messages. No file of a site
+// can have it: theirs are relative to the policy's directory.
+const libraryFolder = "(standard library)/"
 
-// source is a policy as written: the library's module and the site's modules and data.
+// source is a policy as written: the library's modules and the site's modules and data.
 type source struct {
 	// path is where the site's files are, "" where there is no site.
 	path    string
@@ -47,7 +47,7 @@ func load(path string) (*source, error) { return loadWith(path, served) }
 // loadWith is load with a choice of files.
 func loadWith(path string, leaveOut loader.Filter) (*source, error) {
 	s := &source{path: path, modules: map[string]*ast.Module{}, raw: map[string][]byte{}, data: map[string]any{}}
-	if err := s.add(libraryFile, []byte(library)); err != nil {
+	if err := s.addLibrary(); err != nil {
 		return nil, s.problems(err)
 	}
 	if path == "" {
@@ -89,6 +89,19 @@ func fileLoader() loader.FileLoader {
 		WithRegoVersion(ast.RegoV1).
 		WithProcessAnnotation(true).
 		WithCapabilities(capabilities())
+}
+
+func (s *source) addLibrary() error {
+	return fs.WalkDir(library, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := library.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return s.add(libraryFolder+entry.Name(), text)
+	})
 }
 
 func (s *source) addDirectory(leaveOut loader.Filter) error {

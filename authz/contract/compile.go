@@ -15,7 +15,7 @@ import (
 // compiler makes operations of a document.
 type compiler struct {
 	*document
-	api authz.API
+	api API
 	// wide are the document-wide rules; used tells which of them met a parameter.
 	wide []wideRule
 	used map[place]bool
@@ -37,7 +37,7 @@ type described struct {
 // compile reads a document and adds its paths to the tree. Operations are ordered
 // by path and method; problems by line.
 func compile(api API, raw []byte, tree *node) ([]described, authz.Problems) {
-	c := &compiler{document: &document{file: api.Document}, api: api.Name, used: map[place]bool{}, ids: map[string]place{}}
+	c := &compiler{document: &document{file: api.Document}, api: api, used: map[place]bool{}, ids: map[string]place{}}
 	var operations []described
 	if c.parse(raw) {
 		c.extendAll(c.root.member(extensionKey))
@@ -84,7 +84,7 @@ func (c *compiler) path(template string, item *openapi3.PathItem, tree *node) []
 }
 
 func (c *compiler) operation(at place, method, template string, segments []segment, item *openapi3.PathItem, declared *openapi3.Operation) described {
-	operation := &authz.Operation{ID: declared.OperationID, API: c.api, Method: method, Path: template}
+	operation := &authz.Operation{ID: declared.OperationID, API: c.api.Name, Audiences: c.api.Audiences, Method: method, Path: template}
 	if !slices.Contains(methods, strings.ToLower(method)) || !at.present() {
 		c.fault(at, "is not a method of OpenAPI 3.0 and 3.1", "write it as one of "+strings.Join(methods, ", "))
 		return described{Operation: operation}

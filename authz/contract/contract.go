@@ -39,6 +39,9 @@ type API struct {
 	// "/open-banking/v4.0"; "" means none. The document's own servers are not
 	// used for paths: they say where an API is published, not where Envoy sees it.
 	BasePath string `yaml:"base_path"`
+	// Audiences are the API's names for itself in tokens, which whoever reads the
+	// configuration fills in: they stand there once.
+	Audiences []string `yaml:"-"`
 }
 
 // Contracts are the operations of every API. They are immutable and safe for
@@ -76,7 +79,8 @@ func New(cfg Config) (*Contracts, error) {
 		s := c.admit(key, api, &problems)
 		raw := c.read(key, api, s, &problems)
 		// Lengths stand before values, so that no two configurations hash alike.
-		fmt.Fprintf(digest, "%d:%s %d:%s %d:%q ", len(api.Name), api.Name, len(api.BasePath), api.BasePath, len(api.Hosts), api.Hosts)
+		fmt.Fprintf(digest, "%d:%s %d:%s %d:%q %d:%q ", len(api.Name), api.Name, len(api.BasePath), api.BasePath,
+			len(api.Hosts), api.Hosts, len(api.Audiences), api.Audiences)
 		fmt.Fprintf(digest, "%d:", len(raw))
 		digest.Write(raw)
 	}

@@ -26,7 +26,7 @@ func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []str
 	objects := at.member("objects")
 	operation.PSD2 = c.certificate(at.member("certificate"))
 	if at.present() {
-		c.known(at, "objects", "consent", "permission", "grant", "certificate", "regions", "step_up", "limits", "stream")
+		c.known(at, "objects", "consent", "permission", "grant", "certificate", "regions", "step_up", "limits", "stream", "authorization_details")
 		operation.Consent = c.consent(at.member("consent"))
 		operation.Permission = c.text(at.member("permission"))
 		operation.Grant = c.grant(at.member("grant"), operation.Security)
@@ -34,6 +34,7 @@ func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []str
 		operation.StepUp = c.stepUp(at.member("step_up"))
 		operation.Limits = c.limits(at.member("limits"), operation)
 		operation.Stream = c.boolean(at.member("stream"))
+		operation.Details = c.details(at.member("authorization_details"), operation)
 		operation.Objects = c.objectRules(objects, in)
 		c.checkStream(at.member("stream"), operation)
 	}

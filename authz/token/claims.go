@@ -21,6 +21,7 @@ type claims struct {
 	authTime     time.Time
 	acr          string
 	amr          []string
+	details      details
 	confirmation confirmation
 	caller       authz.Caller
 }
@@ -39,6 +40,7 @@ func readClaims(payload map[string]any, issuer *issuer) (*claims, error) {
 		authTime:  r.moment("auth_time"),
 		acr:       r.string("acr"),
 		amr:       r.array("amr"),
+		details:   readDetails(payload),
 	}
 	c.confirmation = r.confirmation()
 	c.caller = r.caller(issuer)
@@ -65,6 +67,9 @@ func (c *claims) token(payload map[string]any, issuer *issuer) *authz.Token {
 		ACR:       c.acr,
 		AMR:       c.amr,
 		Bindings:  c.confirmation.bindings(),
+
+		Details:      c.details.all,
+		DetailsDoubt: c.details.doubt,
 	}
 }
 

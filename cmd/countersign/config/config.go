@@ -188,6 +188,7 @@ func (c *Config) check() authz.Problems {
 func (c *Config) Contracts() contract.Config {
 	var apis []contract.API
 	for _, api := range c.APIs {
+		api.Contract.Audiences = api.Tokens.Audiences
 		apis = append(apis, api.Contract)
 	}
 	return contract.Config{APIs: apis}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token"
 )
 
 type sample struct {
@@ -168,5 +169,14 @@ func TestLocate(t *testing.T) {
 	want := authz.Problems{{File: "c.yaml", Line: 4, Key: "apis[0].name"}, {File: "c.yaml", Line: 4, Key: "apis[0].hosts[2]"}, {Key: "x", File: "other", Line: 9}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Locate() (-want +got):\n%s", diff)
+	}
+}
+
+// The audiences of tokens are what a location of an authorization detail is held against.
+func TestContractsKnowTheirAudiences(t *testing.T) {
+	cfg := &Config{APIs: []API{{Tokens: token.API{Audiences: []string{"urn:rs"}}}, {}}}
+	got := cfg.Contracts().APIs
+	if diff := cmp.Diff([]string{"urn:rs"}, got[0].Audiences); diff != "" || got[1].Audiences != nil {
+		t.Errorf("Contracts() = %+v, want the audiences of each", got)
 	}
 }
