@@ -98,7 +98,8 @@ type Decision struct {
 	Verdict Verdict
 
 	Operation *Operation
-	Caller    Caller
+	// Caller is who called; with ProofReplayed, whose token and proof came again.
+	Caller Caller
 	// Pseudonym stands for the caller's subject wherever it is written down.
 	Pseudonym string
 	// Scopes are those that would have sufficed, with InsufficientScope.

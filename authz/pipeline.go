@@ -159,6 +159,10 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 func (p *Pipeline) denial(f *Facts, err error) Decision {
 	d := p.decision(f, ReasonOf(err))
 	d.Detail = err.Error()
+	var replay *Replay
+	if errors.As(err, &replay) {
+		d.Caller = replay.Caller
+	}
 	return d
 }
 

@@ -706,3 +706,19 @@ func TestDistinctObjectsAreAskedOnce(t *testing.T) {
 		t.Errorf("distinct() (-want +got):\n%s", diff)
 	}
 }
+
+// TestReplayIsRecordedWithWhoseItWas holds that a replay is refused like any other bad
+// token, and that the record alone has the caller.
+func TestReplayIsRecordedWithWhoseItWas(t *testing.T) {
+	f := allowing()
+	f.token = func(context.Context) (*Token, error) {
+		return nil, fmt.Errorf("wrapped: %w", &Replay{Caller: ann.Caller, Err: fmt.Errorf("proof: %w", ProofReplayed)})
+	}
+	got := f.pipeline().Check(t.Context(), getAccount())
+	if got.Allowed || got.Reason != ProofReplayed || got.Caller.Subject != "ann" || got.Pseudonym == "" || len(f.asked) > 0 {
+		t.Errorf("Check() = allowed %t, %v of %+v after %v, want a replay of ann's, and nothing asked", got.Allowed, got.Reason, got.Caller, f.asked)
+	}
+	if records := f.offers(); len(records) != 1 || records[0].Facts.Token != nil || records[0].Decision.Caller.Client != "acme" {
+		t.Errorf("recorded is %+v, want one of acme's, and no token", records)
+	}
+}

@@ -230,6 +230,20 @@ func (r Reason) known() Reason {
 	return r
 }
 
+// Replay is ProofReplayed, with whose token it was: everything about the token and its
+// proof was right but that they came before. That is for the record alone; whoever sent
+// them again may be somebody else.
+type Replay struct {
+	Caller Caller
+	Err    error
+}
+
+// Error is the wrapped error's text, which names nobody.
+func (r *Replay) Error() string { return r.Err.Error() }
+
+// Unwrap returns what wraps ProofReplayed.
+func (r *Replay) Unwrap() error { return r.Err }
+
 // ReasonOf finds the Reason in err's chain. An error without one is Internal:
 // it is a fault of ours, and its text is for the record, never for the caller.
 func ReasonOf(err error) Reason {

@@ -40,7 +40,8 @@ type Certificates interface {
 type Tokens interface {
 	// Verify returns the request's token, verified for the API at the given time
 	// and bound, where it is bound, to the certificate, which may be nil. Without
-	// credentials its error wraps NoCredentials, or UnsupportedScheme.
+	// credentials its error wraps NoCredentials, or UnsupportedScheme; with
+	// ProofReplayed it is a *Replay.
 	Verify(ctx context.Context, api API, request *Request, certificate *Certificate, at time.Time) (*Token, error)
 }
 

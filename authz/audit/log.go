@@ -115,7 +115,7 @@ func (l *Log) Subject(caller authz.Caller) string {
 // fsync as done. The record's decision and facts may not be nil.
 func (l *Log) Record(ctx context.Context, record authz.Record) error {
 	keep := l.keep
-	if d := record.Decision; !d.Allowed && d.Caller.Kind == authz.Anonymous {
+	if !record.Decision.Allowed && record.Facts.Token == nil {
 		keep = l.refuse
 	}
 	if err := keep(ctx, record); err != nil {

@@ -28,7 +28,11 @@ func TestWhatIsDurableBeforeTheAnswer(t *testing.T) {
 	anonymousAllow := anonymousDenial()
 	anonymousAllow.Decision.Allowed, anonymousAllow.Decision.Reason = true, authz.Granted
 	client := anonymousDenial()
-	client.Decision.Caller = authz.Caller{Kind: authz.Client}
+	client.Facts.Token = &authz.Token{Caller: authz.Caller{Kind: authz.Client}}
+	client.Decision.Caller = client.Facts.Token.Caller
+	// Whoever sends a proof again has not authenticated, though it is known whose it is.
+	replay := anonymousDenial()
+	replay.Decision.Reason, replay.Decision.Caller = authz.ProofReplayed, authz.Caller{Kind: authz.Customer, Subject: "ann"}
 	tests := []struct {
 		name   string
 		record authz.Record
@@ -39,6 +43,7 @@ func TestWhatIsDurableBeforeTheAnswer(t *testing.T) {
 		{"a denial of a customer", fullRecord(), []string{"write", "sync"}},
 		{"a denial of a client", client, []string{"write", "sync"}},
 		{"a refusal before authentication is not waited for", anonymousDenial(), nil},
+		{"a replay is not waited for", replay, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -207,3 +207,24 @@ func TestStoreThatFailsIsNotTheClientsFault(t *testing.T) {
 	token, err := verifier.Verify(context.Background(), accounts, sent("DPoP "+credential, prove(credential)), nil, now)
 	wantReason(t, token, err, authz.ReplaysUnavailable)
 }
+
+// A replay is refused with whose token it was, for the record; a proof that is wrong
+// tells nothing.
+func TestReplayTellsWhoseItWas(t *testing.T) {
+	verifier := newVerifier(t, proving(), newFakeKeys(allKeys()...))
+	credential := sign(goodHeader(), with(goodClaims(), "cnf", object{"jkt": jkt()}))
+	once, wrong := prove(credential), prove(credential, "htm", "POST")
+	for _, step := range []struct {
+		proof string
+		want  authz.Subject
+	}{{wrong, ""}, {once, ""}, {once, "ann"}} {
+		var replay *authz.Replay
+		_, err := verifier.Verify(context.Background(), accounts, sent("DPoP "+credential, step.proof), nil, now)
+		if errors.As(err, &replay) != (step.want != "") {
+			t.Fatalf("Verify() = %v, want a replay: %t", err, step.want != "")
+		}
+		if replay != nil && (replay.Caller.Subject != step.want || replay.Caller.Client != "acme" || strings.Contains(err.Error(), "ann")) {
+			t.Errorf("Verify() = %v of %+v, want one of ann through acme, whom the text does not name", err, replay.Caller)
+		}
+	}
+}

@@ -251,7 +251,10 @@ func (k *verified) admit(api *api, at time.Time) error {
 // of this is remembered.
 func (k *verified) sentBy(ctx context.Context, s sender, at time.Time) (*authz.Token, error) {
 	next, err := k.claims.confirmation.check(ctx, s, at)
-	if err != nil {
+	switch {
+	case errors.Is(err, authz.ProofReplayed):
+		return nil, &authz.Replay{Caller: k.token.Caller, Err: err}
+	case err != nil:
 		return nil, err
 	}
 	if next == "" {

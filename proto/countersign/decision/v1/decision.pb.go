@@ -70,7 +70,8 @@ type Decision struct {
 	// The operation's path template, such as "/accounts/{AccountId}". The path as
 	// sent is not kept: it holds identifiers.
 	Path string `protobuf:"bytes,14,opt,name=path,proto3" json:"path,omitempty"`
-	// Who called; absent until a token was verified.
+	// Who called; absent until a token was verified. With the reason "proof_replayed",
+	// whose token and proof were sent again, by whomever.
 	Caller *Caller `protobuf:"bytes,15,opt,name=caller,proto3" json:"caller,omitempty"`
 	// How the token was tied to its sender and proven so: "mtls", "dpop".
 	Binding []string `protobuf:"bytes,16,rep,name=binding,proto3" json:"binding,omitempty"`
