@@ -27,6 +27,8 @@ func newCache(cfg Cache) (*cache, error) {
 		MaximumSize: cfg.MaxTokens,
 		// fresh decides by the check's own clock; this frees the memory.
 		ExpiryCalculator: otter.ExpiryWriting[[sha256.Size]byte, *verified](cfg.MaxAge),
+		// What there is to tidy up after a write takes less than to wake another thread.
+		Executor: func(tidy func()) { tidy() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("token cache: %w", err)

@@ -140,12 +140,20 @@ func isScheme(s string) bool {
 func isToken68(s string) bool {
 	s = strings.TrimRight(s, "=")
 	for i := range len(s) {
-		if !isAlphanumeric(s[i]) && !strings.Contains("-._~+/", s[i:i+1]) {
+		if !inToken68[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
+
+// inToken68 are the characters of a token68, as a table: each byte of each token is looked up.
+var inToken68 = func() (table [256]bool) {
+	for c := range table {
+		table[c] = isAlphanumeric(byte(c)) || strings.IndexByte("-._~+/", byte(c)) >= 0
+	}
+	return table
+}()
 
 func isAlphanumeric(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
