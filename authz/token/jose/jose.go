@@ -146,7 +146,7 @@ var errBase64URL = errors.New("not base64url without padding")
 func Decode(text string) ([]byte, error) {
 	data, err := base64URL.DecodeString(text)
 	// The library skips line breaks.
-	if err != nil || strings.ContainsAny(text, "\r\n") {
+	if err != nil || strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 {
 		return nil, errBase64URL
 	}
 	return data, nil
