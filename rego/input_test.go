@@ -153,6 +153,24 @@ func TestPreparedClaimsAreUsedAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestClaimsArePreparedForThoseWhoReadThem(t *testing.T) {
+	for policy, want := range map[string]bool{
+		"package site\ndecision if input.token.claims.blocked\n":        true,
+		"package site\ndecision if input.token[input.caller.kind]\n":    true,
+		"package site\ndecision if count(input) > 0\n":                  true,
+		"package site\ndecision if input.token.acr == \"loa3\"\n":       false,
+		"package site\ndecision if input.caller.kind == \"customer\"\n": false,
+	} {
+		e := own(t, policy)
+		if got := e.Preparation(false) != nil; got != want {
+			t.Errorf("Preparation(false) of %q is one: %v, want %v", policy, got, want)
+		}
+		if e.Preparation(true) == nil {
+			t.Errorf("Preparation(true) of %q is nil, and kept inputs hold the claims", policy)
+		}
+	}
+}
+
 func TestFactsThatAreNotJSONAreAnError(t *testing.T) {
 	facts := fullFacts()
 	facts.Token.Claims = map[string]any{"f": func() {}}

@@ -141,6 +141,15 @@ func (e *Engine) Digest() []byte { return slices.Clone(e.digest) }
 // all of it, and which line of the policy makes it so.
 func (e *Engine) Reaches() []string { return e.reach.paths() }
 
+// Preparation is PrepareClaims where the policy reads claims, or where inputs are kept
+// whole, and nil elsewhere: no token's claims are converted that nobody asks for.
+func (e *Engine) Preparation(whole bool) func(claims map[string]any) any {
+	if keys, read := e.reach.part("token"); !whole && (!read || keys != nil && !keys["claims"]) {
+		return nil
+	}
+	return PrepareClaims
+}
+
 // PrepareClaims gives a token's claims in the engine's own form, for
 // authz.Token.Prepared, so that a cached token's claims are converted once. It is
 // nil where the claims are not JSON.

@@ -161,8 +161,9 @@ func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot,
 	if err != nil {
 		return nil, err
 	}
+	keptWhole := l.Config.Audit.Filled().Inputs == audit.FullInputs
 	tokens, err := token.New(l.Config.Tokens(), token.Environment{
-		Keys: keys, Prepare: rego.PrepareClaims, Replays: proofs.replays, Nonces: proofs.nonces,
+		Keys: keys, Prepare: l.Policy.Preparation(keptWhole), Replays: proofs.replays, Nonces: proofs.nonces,
 	})
 	if err != nil {
 		return nil, err
