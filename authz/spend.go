@@ -34,14 +34,17 @@ func (p *Pipeline) spend(ctx context.Context, f *Facts, v *Verdict) error {
 	}
 	f.Spending = spending
 	if !spending.OK {
-		return fmt.Errorf("limits: %w: %s", LimitReached, strings.Join(spending.exhausted(), ", "))
+		return fmt.Errorf("limits: %w: %s", LimitReached, strings.Join(spending.Reached(), ", "))
 	}
 	return nil
 }
 
-// exhausted are the names of the limits that refused.
-func (s Spending) exhausted() []string {
+// Reached are the names of the limits that refused; none where nothing did.
+func (s Spending) Reached() []string {
 	var names []string
+	if s.OK {
+		return nil
+	}
 	for _, left := range s.Left {
 		if left.Remaining == 0 {
 			names = append(names, left.Limit.Name)

@@ -43,6 +43,7 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		TraceId:        traceID(f.Request),
 		ElapsedUs:      microseconds(d.Elapsed),
 		PseudonymKeyId: key.id,
+		LimitsReached:  names.maskCodes(d.Spending.Reached()),
 	}
 	if d.Operation != nil {
 		out.Operation, out.Path = d.Operation.ID, d.Operation.Path

@@ -100,6 +100,22 @@ func TestFullRecordHasExactlyTheseBytes(t *testing.T) {
 	}
 }
 
+// The record of a limit that is spent names it, and not whose it is; one of an allow
+// names none, though it was the last.
+func TestRecordNamesTheLimitsThatRefused(t *testing.T) {
+	record := fullRecord()
+	record.Decision.Spending.Left = []authz.Allowance{
+		{Limit: authz.Limit{Name: "client_60", Key: "zz-key"}}, {Limit: authz.Limit{Name: "payments", Key: "zz-key"}, Remaining: 1},
+	}
+	for ok, want := range map[bool]string{false: `,"limitsReached":["client_60"],`, true: ""} {
+		record.Decision.Spending.OK = ok
+		line := lineOf(t, record)
+		if strings.Contains(line, "limitsReached") != (want != "") || !strings.Contains(line, want) || strings.Contains(line, "zz") {
+			t.Errorf("with spending that is OK %t the line is %s, want %q in it", ok, line, want)
+		}
+	}
+}
+
 func TestSmallestRecordSaysThatItDenies(t *testing.T) {
 	record := authz.Record{Decision: &authz.Decision{}, Facts: &authz.Facts{Request: &authz.Request{}}}
 	want := `{"allowed":false,"id":"00000000-0000-0000-0000-000000000000","method":"_OTHER","pseudonymKeyId":"k1",` +

@@ -199,6 +199,9 @@ func TestOutcomes(t *testing.T) {
 		}, "pfpR------", authz.NoCredentials},
 		{"a scope that lacks", "/a", func(f *fakeSteps) { f.token.Caller.Scopes = nil }, "ppppR-----", authz.InsufficientScope},
 		{"another kind of caller", "/a", func(f *fakeSteps) { f.token.Caller.Kind = authz.Client }, "ppppR-----", authz.CallerKind},
+		{"details that are not authorized", "/a", func(f *fakeSteps) {
+			f.match.Operation.Details = []authz.DetailRule{{Type: "payment"}}
+		}, "ppppR-----", authz.AuthorizationDetails},
 		{"an object that is missing", "/a", faults(inspecting, authz.ObjectMissing), "pppppR----", authz.ObjectMissing},
 		{"inspecting panics", "/a", panics(inspecting), "pppppR----", authz.Internal},
 		{"the store of consents is down", "/a", faults(consenting, down), "ppppppR---", authz.ConsentUnavailable},
@@ -274,6 +277,22 @@ func TestWords(t *testing.T) {
 		{"what was waived", func(f *fakeSteps) { f.verdict.Waived = []string{"not_owner:account"} }, "policy", "waived", []string{"not_owner:account"}},
 		{"a policy's detail", func(f *fakeSteps) { f.verdict = authz.Verdict{Reason: "closed", Detail: "on Sundays"} }, "policy", "detail", []string{"on Sundays"}},
 		{"a panic without its text", func(f *fakeSteps) { f.panics = map[step]bool{verifying: true} }, "token", "detail", []string{"internal: panic: string"}},
+		{"a limit of the contract", func(f *fakeSteps) {
+			f.match.Operation.Limits = []authz.LimitRule{{Per: authz.PerClient, Max: 100, Window: time.Minute}}
+		}, "operation", "limit", []string{"100 in 1m0s per client"}},
+		{"a limit of the policy", func(f *fakeSteps) {
+			f.verdict.Limits = []authz.Limit{{Name: "payments", Key: "zz-ann", Max: 3, Window: time.Hour}}
+		}, "policy", "limit", []string{"payments: 3 in 1h0m0s"}},
+		{"that limits are not counted", func(f *fakeSteps) {
+			f.match.Operation.Limits = []authz.LimitRule{{Per: authz.PerClient, Max: 1, Window: time.Minute}}
+		}, "policy", "limits", []string{"not counted here: serve refuses where one is spent"}},
+		{"no limits", func(*fakeSteps) {}, "policy", "limits", nil},
+		{"what a token authorizes", func(f *fakeSteps) {
+			f.token.Details = []authz.Detail{{Type: "payment", Actions: []string{"initiate", "status"}, Locations: []string{"urn:rs"}, Identifier: "p-1"}}
+		}, "token", "authorizes", []string{"payment", "initiate and status", "p-1", "at urn:rs"}},
+		{"what must be authorized", func(f *fakeSteps) {
+			f.match.Operation.Details = []authz.DetailRule{{Type: "payment", DataTypes: []string{"single"}}}
+		}, "scopes", "needs in detail", []string{"payment", "single"}},
 		{"where it is served", func(*fakeSteps) {}, "region", "served in", []string{"GB"}},
 	}
 	for _, test := range tests {

@@ -40,6 +40,9 @@ func (t *telling) operation(w *words) {
 	w.say("permission", operation.Permission)
 	w.say("grant", string(operation.Grant))
 	w.say("step up", asked(operation.StepUp)...)
+	for _, rule := range operation.Limits {
+		w.say("limit", fmt.Sprintf("%d in %s per %s", rule.Max, rule.Window, rule.Per))
+	}
 }
 
 // asked is what is asked of the user's authentication.
@@ -113,10 +116,23 @@ func (t *telling) token(w *words) {
 	w.say("scopes", caller.Scopes...)
 	w.say("consent", string(caller.Consent))
 	w.say("binding", bindings(token)...)
+	for _, detail := range token.Details {
+		w.say("authorizes", authorized(detail)...)
+	}
 	w.say("authenticated", t.when(token.AuthTime)...)
 	w.say("acr", token.ACR)
 	w.say("amr", token.AMR...)
 	w.say("expires", t.when(token.ExpiresAt)...)
+}
+
+// authorized is an element of the token's authorization details, as far as its members
+// are common to all types.
+func authorized(d authz.Detail) []string {
+	values := []string{d.Type, strings.Join(d.Actions, " and "), strings.Join(d.DataTypes, " and "), strings.Join(d.Privileges, " and "), d.Identifier}
+	if d.Locations != nil {
+		values = append(values, "at "+strings.Join(d.Locations, " or "))
+	}
+	return values
 }
 
 func bindings(token *authz.Token) []string {
@@ -160,6 +176,9 @@ func (t *telling) scopes(w *words) {
 		needs = append(needs, needed(requirement))
 	}
 	w.say("needs", strings.Join(needs, "; or "))
+	for _, rule := range operation.Details {
+		w.say("needs in detail", authorized(authz.Detail{Type: rule.Type, Actions: rule.Actions, DataTypes: rule.DataTypes, Privileges: rule.Privileges})...)
+	}
 	caller := t.facts.Caller()
 	w.say("caller", caller.Kind.String())
 	w.say("scopes", caller.Scopes...)
@@ -289,4 +308,10 @@ func (t *telling) policy(w *words) {
 	w.say("refusals", verdict.Refusals...)
 	w.say("waived", verdict.Waived...)
 	w.say("step up", asked(verdict.StepUp)...)
+	for _, limit := range verdict.Limits {
+		w.say("limit", fmt.Sprintf("%s: %d in %s", limit.Name, limit.Max, limit.Window))
+	}
+	if len(t.decision.Spending.Left) > 0 {
+		w.say("limits", "not counted here: serve refuses where one is spent")
+	}
 }

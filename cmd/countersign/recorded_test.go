@@ -200,3 +200,15 @@ func TestWhatWasNotThePolicysIsNotCompared(t *testing.T) {
 		}
 	}
 }
+
+// TestSpentLimitsAreTold tells of a record which limits refused.
+func TestSpentLimitsAreTold(t *testing.T) {
+	for _, g := range groupsOf(&decisionv1.Decision{Reason: "limit_reached", LimitsReached: []string{"client_60", "payments"}}) {
+		for _, f := range g.Facts {
+			if g.About == "decision" && f.Name == "limits reached" && cmp.Equal(f.Values, []string{"client_60", "payments"}) {
+				return
+			}
+		}
+	}
+	t.Error("the limits of the record are not told")
+}

@@ -186,6 +186,7 @@ func decisionOf(d *decisionv1.Decision) group {
 	g.say("policy's reason", d.PolicyReason)
 	g.say("refusals", d.Refusals...)
 	g.say("waived", d.Waived...)
+	g.say("limits reached", d.LimitsReached...)
 	g.say("detail", d.Detail)
 	g.say("took", (time.Duration(d.ElapsedUs) * time.Microsecond).String())
 	g.say("trace", d.TraceId)

@@ -112,7 +112,10 @@ type Decision struct {
 	// Why that document was not kept, although it should have been: "too_large",
 	// "reserve" (too little of the disk was free) or "fault" (its file, or its disk, could
 	// not take it).
-	InputOmitted  string `protobuf:"bytes,29,opt,name=input_omitted,json=inputOmitted,proto3" json:"input_omitted,omitempty"`
+	InputOmitted string `protobuf:"bytes,29,opt,name=input_omitted,json=inputOmitted,proto3" json:"input_omitted,omitempty"`
+	// With the reason "limit_reached", the names of the limits that were spent: those of a
+	// contract, such as "client_60", and of a policy.
+	LimitsReached []string `protobuf:"bytes,30,rep,name=limits_reached,json=limitsReached,proto3" json:"limits_reached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,6 +351,13 @@ func (x *Decision) GetInputOmitted() string {
 		return x.InputOmitted
 	}
 	return ""
+}
+
+func (x *Decision) GetLimitsReached() []string {
+	if x != nil {
+		return x.LimitsReached
+	}
+	return nil
 }
 
 // Psd2 is a payment service provider by its certificate (ETSI TS 119 495): a company,
@@ -742,7 +752,7 @@ var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\b\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\b\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -775,7 +785,8 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\finput_key_id\x18\x1b \x01(\tR\n" +
 	"inputKeyId\x121\n" +
 	"\x04psd2\x18\x1c \x01(\v2\x1d.countersign.decision.v1.Psd2R\x04psd2\x12#\n" +
-	"\rinput_omitted\x18\x1d \x01(\tR\finputOmittedB\n" +
+	"\rinput_omitted\x18\x1d \x01(\tR\finputOmitted\x12%\n" +
+	"\x0elimits_reached\x18\x1e \x03(\tR\rlimitsReachedB\n" +
 	"\n" +
 	"\b_allowed\"J\n" +
 	"\x04Psd2\x12\x14\n" +
