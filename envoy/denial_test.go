@@ -251,7 +251,10 @@ func TestChallengesOfProofs(t *testing.T) {
 		badly    = `, error="invalid_request", error_description="The access token must be sent once, in a well-formed Authorization header"`
 		scope    = `, error="insufficient_scope", error_description="The access token lacks a required scope", scope="accounts"`
 		expired  = `, error="invalid_token", error_description="The access token has expired"`
+		weak     = `, error="insufficient_user_authentication", error_description="A stronger or more recent authentication is required", acr_values="loa3 loa2", max_age="300"`
 	)
+	stepUp := authz.Decision{Reason: authz.StepUpRequired,
+		Verdict: authz.Verdict{Reason: "too_weak", StepUp: &authz.StepUp{ACRValues: []string{"loa3", "loa2"}, MaxAge: 5 * time.Minute}}}
 	for name, row := range map[string]struct {
 		authorization string
 		decision      authz.Decision
@@ -267,6 +270,8 @@ func TestChallengesOfProofs(t *testing.T) {
 		"a malformed DPoP one":  {"DPoP a b", authz.Decision{Reason: authz.MalformedCredentials}, []string{`DPoP realm="accounts"` + badly + algs, realmOnly}, ""},
 		"scope of a DPoP token": {"DPoP x", authz.Decision{Reason: authz.InsufficientScope, Scopes: []string{"accounts"}}, []string{`DPoP realm="accounts"` + scope + algs}, ""},
 		"scope of another":      {"Bearer x", authz.Decision{Reason: authz.InsufficientScope, Scopes: []string{"accounts"}}, []string{realmOnly + scope}, ""},
+		"U1 step-up, Bearer":    {"Bearer x", stepUp, []string{realmOnly + weak, dpopOnly}, "n-1"},
+		"U1 step-up, DPoP":      {"DPoP x", stepUp, []string{`DPoP realm="accounts"` + weak + algs, realmOnly}, "n-1"},
 		"a nonce soon refused":  {"DPoP x", authz.Decision{Reason: authz.PolicyDenied, NextNonce: "n-1"}, nil, "n-1"},
 		"a nonce that stands":   {"DPoP x", authz.Decision{Reason: authz.PolicyDenied}, nil, ""},
 	} {
