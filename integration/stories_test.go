@@ -99,7 +99,7 @@ func TestStoriesPure(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if story.Ask.Proof != nil && story.Ask.Proof.Twice {
+			for range story.Ask.Before {
 				system.Pipeline.Check(t.Context(), request)
 			}
 			got := system.Pipeline.Check(t.Context(), request)

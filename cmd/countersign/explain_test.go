@@ -173,7 +173,7 @@ func TestExplainTellsNoCredential(t *testing.T) {
 		for _, output := range []string{"text", "json"} {
 			t.Run(allowed+" "+output, func(t *testing.T) {
 				file, _, request := asked(t, annAsks)
-				rewrite(t, file, "policy: {path: policy}", "policy: {path: policy, decision: bank.decision}")
+				rewrite(t, file, "openbanking.decision", "bank.decision")
 				write(t, filepath.Join(filepath.Dir(file), "policy", "bank.rego"), strings.Replace(repeating, "ALLOWED", allowed, 1))
 				told, _ := explainAt(t, file, "--output", output)
 				if !strings.Contains(told, "token [credential] signature [credential]") {

@@ -77,7 +77,7 @@ func copyFiles(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "policy"), 0o700); err != nil {
 		return err
 	}
-	for _, name := range []string{"openapi.yaml", "policy/site.rego", "policy/data.json"} {
+	for _, name := range []string{"openapi.yaml", "policy/site.rego", "policy/openbanking.rego", "policy/data.json"} {
 		content, err := fs.ReadFile(openbanking.Files, name)
 		if err != nil {
 			return err

@@ -36,8 +36,6 @@ type Proof struct {
 	Claims map[string]any `json:"claims"`
 	// Bad is a way in which the proof is badly made, or "".
 	Bad string `json:"bad"`
-	// Twice has the request sent once before, with this very proof.
-	Twice bool `json:"twice"`
 }
 
 // holders are the keys that clients prove to hold.

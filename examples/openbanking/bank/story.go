@@ -2,6 +2,7 @@ package bank
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -54,6 +55,8 @@ type Ask struct {
 	Scheme string `json:"scheme"`
 	// Proof is the proof of possession that comes with the token, or nil.
 	Proof *Proof `json:"proof"`
+	// Before is how often this very request was sent already, whatever it was answered.
+	Before int `json:"before"`
 }
 
 // Want is a story's want.json.
@@ -65,16 +68,19 @@ type Want struct {
 	Reason string `json:"reason"`
 	// Challenge must be part of WWW-Authenticate; "" means that there is no such header.
 	Challenge string `json:"challenge"`
+	// Headers are patterns that the answer's headers must match, each as a whole.
+	Headers map[string]string `json:"headers"`
 	// Upstream are headers that the upstream must receive, or, with "", must not.
 	Upstream map[string]string `json:"upstream_headers"`
 }
 
-// Stories are all of them, in the order of their names.
+// Stories are all of them, in the order of their numbers.
 func Stories() ([]Story, error) {
 	files, err := fs.Glob(openbanking.Files, "stories/*.txtar")
 	if err != nil {
 		return nil, fmt.Errorf("stories: %w", err)
 	}
+	slices.SortStableFunc(files, func(a, b string) int { return cmp.Compare(number(a), number(b)) })
 	stories := make([]Story, len(files))
 	for i, file := range files {
 		content, err := fs.ReadFile(openbanking.Files, file)
@@ -87,6 +93,13 @@ func Stories() ([]Story, error) {
 		}
 	}
 	return stories, nil
+}
+
+// number is what the name of a story's file begins with.
+func number(file string) int {
+	digits, _, _ := strings.Cut(path.Base(file), "-")
+	n, _ := strconv.Atoi(digits)
+	return n
 }
 
 func parseStory(name string, content []byte) (Story, error) {

@@ -23,7 +23,7 @@ func stories(t *testing.T) []Story {
 // policyCodes are the reasons of the standard policy and of the bank's own.
 var policyCodes = []string{
 	"step_up", "permission", "consent", "consent_client", "consent_subject", "consent_status", "consent_expiry",
-	"consent_permission", "consent_object", "not_owner", "region", "region_caller", "region_object", "second_signer",
+	"consent_permission", "consent_object", "not_owner", "region", "region_caller", "region_object", "second_signer", "other_payment",
 }
 
 // statuses are those that every reason is answered with.
@@ -41,7 +41,7 @@ func statuses() map[string]int {
 
 func TestStoriesExpectWhatCanBe(t *testing.T) {
 	known := statuses()
-	form := regexp.MustCompile(`^[0-9]{2}-[a-z0-9-]+$`)
+	form := regexp.MustCompile(`^[0-9]{2,3}-[a-z0-9-]+$`)
 	for _, story := range stories(t) {
 		t.Run(story.Name, func(t *testing.T) {
 			want := story.Want

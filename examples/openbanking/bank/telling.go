@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,8 @@ type Told struct {
 	Status int
 	// Challenge is WWW-Authenticate, a line for each.
 	Challenge string
+	// Header is all of the answer's.
+	Header http.Header
 	// Reached is how often the upstream was called, and Received what it got.
 	Reached  int
 	Received Received
@@ -58,7 +61,7 @@ func (s *Story) Tell(ctx context.Context, stack *Stack) (*Told, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Ask.Proof != nil && s.Ask.Proof.Twice {
+	for range s.Ask.Before {
 		if err := sendFirst(ctx, client, request); err != nil {
 			return nil, err
 		}
@@ -76,6 +79,7 @@ func (s *Story) Tell(ctx context.Context, stack *Stack) (*Told, error) {
 	told := &Told{
 		Status:    response.StatusCode,
 		Challenge: strings.Join(response.Header.Values("WWW-Authenticate"), "\n"),
+		Header:    response.Header,
 		Reached:   stack.Upstream.Calls(s.Name) - before,
 	}
 	told.read(response.Header, body)
@@ -133,6 +137,12 @@ func (s *Story) Faults(told *Told) []string {
 		differs("challenge", told.Challenge, "")
 	} else if !strings.Contains(told.Challenge, s.Want.Challenge) {
 		faults = append(faults, fmt.Sprintf("challenge is %q, without %q", told.Challenge, s.Want.Challenge))
+	}
+	for name, want := range s.Want.Headers {
+		got := strings.Join(told.Header.Values(name), ", ")
+		if fits, err := regexp.MatchString("^(?:"+want+")$", got); err != nil || !fits {
+			faults = append(faults, fmt.Sprintf("%s is %q, not %s", name, got, want))
+		}
 	}
 	for name, want := range s.Want.Upstream {
 		differs("upstream's "+name, told.Received.Headers[name], want)

@@ -1,6 +1,7 @@
 package bank
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,6 +41,15 @@ func TestFaults(t *testing.T) {
 		{"another status", deny, denied(), func(_ *Story, told *Told) { told.Status = 403 }, 1},
 		{"no challenge", deny, denied(), func(_ *Story, told *Told) { told.Challenge = "" }, 1},
 		{"a challenge too many", allow, granted(), func(_ *Story, told *Told) { told.Challenge = "Bearer" }, 1},
+		{"a header as told", deny, denied(), func(story *Story, told *Told) {
+			story.Want.Headers, told.Header = map[string]string{"Retry-After": `[0-9]+`}, http.Header{"Retry-After": {"60"}}
+		}, 0},
+		{"a header that is not there", deny, denied(), func(story *Story, _ *Told) {
+			story.Want.Headers = map[string]string{"Retry-After": `[0-9]+`}
+		}, 1},
+		{"a header that holds more than is told", deny, denied(), func(story *Story, told *Told) {
+			story.Want.Headers, told.Header = map[string]string{"Retry-After": `[0-9]+`}, http.Header{"Retry-After": {"60", "soon"}}
+		}, 1},
 		{"another subject", allow, granted(), func(_ *Story, told *Told) { told.Received.Headers["x-countersign-subject"] = "bob" }, 1},
 		{"a header too many", allow, granted(), func(_ *Story, told *Told) { told.Received.Headers["x-countersign-tenant"] = "x" }, 1},
 		{"no record", deny, denied(), func(_ *Story, told *Told) { told.Record = nil }, 1},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -46,16 +47,18 @@ func (t *telling) one(ctx context.Context, story bank.Story) {
 		return
 	}
 	t.line(story.Name, told, story.Faults(told))
-	if story.Ask.Proof != nil || story.Ask.Token.Bound != "" {
-		t.challenge(told)
+	if proves := story.Ask.Proof != nil || story.Ask.Token.Bound != ""; proves || story.Want.Headers != nil {
+		t.answer(told.Header)
 	}
 }
 
-// challenge tells what a client that proves its key is answered, since that is what it
-// goes by.
-func (t *telling) challenge(told *bank.Told) {
-	if told.Challenge != "" {
-		fmt.Fprintf(t.out, "     WWW-Authenticate: %s\n", strings.ReplaceAll(told.Challenge, "\n", "\n     WWW-Authenticate: "))
+// answer tells what a client goes by where it can do better: one that proves its key,
+// that is limited, or whose user must authenticate again.
+func (t *telling) answer(header http.Header) {
+	for _, name := range []string{"WWW-Authenticate", "DPoP-Nonce", "Retry-After", "RateLimit-Policy", "RateLimit"} {
+		for _, value := range header.Values(name) {
+			fmt.Fprintf(t.out, "     %s: %s\n", name, value)
+		}
 	}
 }
 

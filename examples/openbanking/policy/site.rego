@@ -5,6 +5,9 @@
 #   rule under "waive" lifts one requirement, for one object.
 package countersign.site
 
+import data.countersign.standard.amounts
+import data.countersign.standard.details
+
 # METADATA
 # title: Large payments need a second signer
 # description: |
@@ -22,6 +25,28 @@ small if {
 	is_string(amount)
 	regex.match(`^[0-9]{1,9}(\.[0-9]{1,2})?$`, amount)
 	to_number(amount) <= 10000
+}
+
+# METADATA
+# title: A payment abroad is the one that was authorized
+# description: |
+#   One element of the token's authorization details must be of this payment: what two of
+#   them say is not put together.
+# custom:
+#   reason: other_payment
+deny contains "other_payment" if {
+	input.operation.id == "CreateInternationalPayments"
+	not authorized
+}
+
+authorized if {
+	asked := input.parsed_body.Data.Initiation
+	some detail in details.granting({"type": "payment_initiation", "actions": ["initiate"]})
+	is_string(detail.creditorAccount.iban)
+	detail.creditorAccount.iban == asked.CreditorAccount.Identification
+	is_string(detail.instructedAmount.currency)
+	detail.instructedAmount.currency == asked.InstructedAmount.Currency
+	amounts.same(detail.instructedAmount.amount, asked.InstructedAmount.Amount)
 }
 
 # METADATA
