@@ -114,6 +114,10 @@ type Decision struct {
 	NextNonce string
 	// Spending is what came of the limits; its Left is empty where none were spent.
 	Spending Spending
+	// Answers are what the API's answers have besides.
+	Answers Answers
+	// InteractionID is a UUID as the client spelled it, or ours, or "" where the API has none.
+	InteractionID string
 
 	Revision string
 	Elapsed  time.Duration

@@ -196,6 +196,8 @@ type Operation struct {
 	PSD2 [][]string
 	// Stream turns body checks off: the request's body is not read here.
 	Stream bool
+	// Browsers is Answers' for callers who have authenticated.
+	Browsers bool
 }
 
 // Requirement is one alternative of an operation's security.
@@ -361,6 +363,10 @@ type Facts struct {
 
 	// Spending is what came of the limits of an allow.
 	Spending Spending
+
+	// Answers are those of the API, and InteractionID is a UUID, or "" where it has none.
+	Answers       Answers
+	InteractionID string
 
 	// Input is what the policy was given of all this, to be kept with the record. It
 	// is nil where the policy was not asked, and where nothing is kept of it.

@@ -51,8 +51,8 @@ func (p *Pipeline) Check(ctx context.Context, request *Request) Decision {
 	decision.Elapsed = time.Since(began)
 	// Audit before answering: a decision nobody recorded was not made.           503
 	if err := p.record(ctx, &decision, facts); err != nil {
-		return Decision{ID: decision.ID, Reason: NotRecorded, Detail: err.Error(),
-			Operation: decision.Operation, Revision: decision.Revision, Elapsed: decision.Elapsed}
+		return Decision{ID: decision.ID, Reason: NotRecorded, Detail: err.Error(), Operation: decision.Operation,
+			Answers: decision.Answers, InteractionID: decision.InteractionID, Revision: decision.Revision, Elapsed: decision.Elapsed}
 	}
 	return decision
 }
@@ -142,6 +142,7 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 	if s == nil {
 		return p.denial(f, fmt.Errorf("%w: no snapshot is loaded", Internal))
 	}
+	s.answered(f)
 	verdict, err := p.decide(ctx, s, f)
 	switch {
 	case err != nil && ctx.Err() != nil && ReasonOf(err).fault():
@@ -167,7 +168,8 @@ func (p *Pipeline) denial(f *Facts, err error) Decision {
 }
 
 func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
-	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs, Spending: f.Spending}
+	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs, Spending: f.Spending,
+		Answers: f.answers(), InteractionID: f.InteractionID}
 	if f.Token != nil {
 		d.NextNonce = f.Token.NextNonce
 	}
@@ -185,7 +187,8 @@ func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 func (p *Pipeline) hide(d *Decision) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			*d = Decision{ID: d.ID, Operation: d.Operation, Revision: d.Revision, Detail: "pseudonym: " + panicText(fault)}
+			*d = Decision{ID: d.ID, Operation: d.Operation, Revision: d.Revision, Detail: "pseudonym: " + panicText(fault),
+				Answers: d.Answers, InteractionID: d.InteractionID}
 		}
 	}()
 	d.Pseudonym = p.Pseudonyms.Subject(d.Caller)

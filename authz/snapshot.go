@@ -19,7 +19,9 @@ type Snapshot struct {
 	Tokens       Tokens
 	// Proofs may be nil where no API takes proofs of possession.
 	Proofs ProofTerms
-	Policy Policy
+	// Answers may be nil where no answer has more than the decision.
+	Answers AnswerTerms
+	Policy  Policy
 	// Inputs gives what Policy decides on, for the record; nil keeps nothing.
 	Inputs Inputs
 }

@@ -331,6 +331,7 @@ static_resources:
 {{paths}}
 {{traces}}
           http_filters:
+{{cors}}
 {{filter}}
           - name: envoy.filters.http.router
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
@@ -338,6 +339,7 @@ static_resources:
             virtual_hosts:
             - name: all
               domains: ["*"]
+{{origins}}
 {{routes}}
   clusters:
 {{cluster}}
@@ -352,7 +354,7 @@ static_resources:
 
 // TestEnvoyTakesWhatIsShown has Envoy judge the parts that envoy.md shows.
 func TestEnvoyTakesWhatIsShown(t *testing.T) {
-	indents := map[string]int{"paths": 10, "traces": 10, "certificates": 10, "filter": 10, "routes": 14, "cluster": 2, "socket": 8}
+	indents := map[string]int{"paths": 10, "traces": 10, "certificates": 10, "cors": 10, "filter": 10, "origins": 14, "routes": 14, "cluster": 2, "socket": 8}
 	whole, shown := envoyShell, 0
 	for _, b := range blocksOf(page(t, "envoy.md")) {
 		part, ok := strings.CutPrefix(b.mark, "envoy ")

@@ -13,7 +13,7 @@ import (
 func allowed(request *authz.Request, d *authz.Decision) *authv3.OkHttpResponse {
 	reply := &d.Verdict.Reply
 	ok := &authv3.OkHttpResponse{
-		ResponseHeadersToAdd: append(appending(append(quota(d), reply.ResponseHeaders...)), renewal(d)...),
+		ResponseHeadersToAdd: responseHeaders(d),
 		QueryParametersToSet: queryParameters(reply.SetQuery),
 	}
 	for _, name := range reply.RemoveQuery {
@@ -21,6 +21,9 @@ func allowed(request *authz.Request, d *authz.Decision) *authv3.OkHttpResponse {
 	}
 	var set []authz.Header
 	var remove []string
+	if d.InteractionID != "" {
+		set = append(set, authz.Header{Name: authz.InteractionHeader, Value: d.InteractionID})
+	}
 	for _, own := range identity(d) {
 		if own.Value == "" {
 			remove = append(remove, own.Name)
@@ -40,6 +43,20 @@ func allowed(request *authz.Request, d *authz.Decision) *authv3.OkHttpResponse {
 
 // nonceHeader tells the nonce that a client's next proof must hold.
 const nonceHeader = "dpop-nonce"
+
+// responseHeaders go with the upstream's answer.
+func responseHeaders(d *authz.Decision) []*corev3.HeaderValueOption {
+	left := quota(d)
+	fields := append(left, d.Verdict.Reply.ResponseHeaders...)
+	replaced := renewal(d)
+	if d.InteractionID != "" {
+		replaced = append(replaced, option(authz.InteractionHeader, d.InteractionID, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD))
+	}
+	if len(left)+len(replaced) > 0 {
+		fields = append(fields, exposed(d)...)
+	}
+	return append(appending(fields), replaced...)
+}
 
 // renewal tells the client its next nonce with an answer of the upstream's. It is for
 // this client alone, so nobody may keep the answer (RFC 9449 §8.2), and there is one.

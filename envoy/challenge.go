@@ -18,7 +18,8 @@ const (
 // challenges are the values of WWW-Authenticate (RFC 6750 §3, RFC 9449 §7.1, RFC 9470
 // §3), or none where the answer is not about authorization. A 401 always has one (RFC
 // 9110 §15.5.2), for each scheme that the API takes; the error code, if there is one,
-// is in that of the scheme that was used, which comes first.
+// is in that of the scheme that was used, which comes first. Each says where the API's
+// metadata is (RFC 9728 §5.1).
 func challenges(request *authz.Request, d *authz.Decision, status int, realm string) []string {
 	failure := failureOf(d)
 	switch {
@@ -40,6 +41,7 @@ func challenges(request *authz.Request, d *authz.Decision, status int, realm str
 		if scheme == dpop {
 			value += parameter("algs", names(d.Proofs.Algorithms))
 		}
+		value += parameter("resource_metadata", quotable(d.Answers.Metadata))
 		values = append(values, value)
 	}
 	return values

@@ -55,6 +55,10 @@ func denied(request *authz.Request, d *authz.Decision, realm string) *authv3.Den
 	if nonce != "" {
 		fields = append(fields, authz.Header{Name: nonceHeader, Value: nonce})
 	}
+	if d.InteractionID != "" {
+		fields = overridden(fields, []authz.Header{{Name: authz.InteractionHeader, Value: d.InteractionID}})
+	}
+	fields = append(fields, exposed(d)...)
 	return &authv3.DeniedHttpResponse{
 		Status:  &typev3.HttpStatus{Code: typev3.StatusCode(status)},
 		Headers: appending(fields),

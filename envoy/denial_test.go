@@ -321,7 +321,7 @@ func TestPolicysDenial(t *testing.T) {
 		wantBody    string // "": a problem
 		wantHeaders map[string][]string
 	}{
-		"status":                            {authz.Reply{Status: 429}, 429, "", ours},
+		"status": {authz.Reply{Status: 429}, 429, "", ours},
 		"a 429 that nobody may keep": {
 			authz.Reply{Status: 429, Headers: []authz.Header{{Name: "Cache-Control", Value: "max-age=60"}}}, 429, "", ours,
 		},

@@ -44,6 +44,7 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		ElapsedUs:      microseconds(d.Elapsed),
 		PseudonymKeyId: key.id,
 		LimitsReached:  names.maskCodes(d.Spending.Reached()),
+		InteractionId:  d.InteractionID,
 	}
 	if d.Operation != nil {
 		out.Operation, out.Path = d.Operation.ID, d.Operation.Path
@@ -78,6 +79,8 @@ func abandoned(record *decisionv1.Decision) *decisionv1.Decision {
 		Path:      record.Path,
 		TraceId:   record.TraceId,
 		Abandoned: true,
+		// The client was told it with the refusal, too.
+		InteractionId: record.InteractionId,
 	}
 }
 

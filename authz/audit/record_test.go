@@ -57,6 +57,7 @@ func fullRecord() authz.Record {
 			Reason: "not_owner", Refusals: []string{"not_owner", "consent:zz-consent"}, Waived: []string{"not_owner:account/zz-account"},
 		},
 		Operation: operation, Caller: caller, Pseudonym: "ignored", Revision: "sha256:abc", Elapsed: 1500 * time.Microsecond,
+		InteractionID: "c770aef3-6784-41f7-8e0e-ff5f97bddb3a",
 	}
 	return authz.Record{Decision: decision, Facts: facts}
 }
@@ -66,7 +67,7 @@ const fullLine = `{"allowed":false,"api":"accounts","binding":["mtls"],` +
 	`"kind":"customer","roles":["viewer"],"scopes":["accounts","AIS:@consent"],"subjectPseudonym":"@subject","tenant":"retail"},` +
 	`"certificateThumbprint":"AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","consent":{"idPseudonym":"@consent","status":"Authorised"},` +
 	`"detail":"@actor for @subject asks GET [path] for account/@other at [address]","elapsedUs":1500,` +
-	`"id":"12340000-0000-0000-0000-000000000000","method":"GET",` +
+	`"id":"12340000-0000-0000-0000-000000000000","interactionId":"c770aef3-6784-41f7-8e0e-ff5f97bddb3a","method":"GET",` +
 	`"objects":[{"idPseudonym":"@account","owned":true,"region":"GB","relation":"joint","type":"account","where":"path"},` +
 	`{"idPseudonym":"@other","owned":false,"type":"account","where":"body/Data/DebtorAccount"}],` +
 	`"operation":"GetAccount","path":"/accounts/{AccountId}","policyReason":"not_owner",` +

@@ -150,7 +150,8 @@ func TestWhatWaitedTooLongIsNotWritten(t *testing.T) {
 	})
 }
 
-const abandonedLine = `{"abandoned":true,"allowed":false,"api":"accounts","id":"00070000-0000-0000-0000-000000000000","method":"GET",` +
+const abandonedLine = `{"abandoned":true,"allowed":false,"api":"accounts","id":"00070000-0000-0000-0000-000000000000",` +
+	`"interactionId":"c770aef3-6784-41f7-8e0e-ff5f97bddb3a","method":"GET",` +
 	`"operation":"GetAccount","path":"/accounts/{AccountId}","reason":"not_recorded","revision":"sha256:abc","status":503,` +
 	`"time":"2026-11-20T09:00:00.000000123Z","traceId":"0af7651916cd43dd8448eb211c80319c"}` + "\n"
 

@@ -21,6 +21,8 @@ type compiler struct {
 	used map[place]bool
 	// wideRoles are the roles that the document asks of certificates.
 	wideRoles [][]string
+	// wideBrowsers is what the document says of scripts.
+	wideBrowsers bool
 	// security is the document's own, for operations that have none.
 	security []authz.Requirement
 	secured  bool

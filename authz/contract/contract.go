@@ -42,6 +42,13 @@ type API struct {
 	// Audiences are the API's names for itself in tokens, which whoever reads the
 	// configuration fills in: they stand there once.
 	Audiences []string `yaml:"-"`
+	// Resource is the API's identifier as a protected resource (RFC 9728 §1.2), such as
+	// "https://api.bank.example/open-banking", by which challenges name its metadata; ""
+	// means none.
+	Resource string `yaml:"resource"`
+	// InteractionID gives every request an interaction id, the client's where it is a
+	// UUID, which upstream, client and record are told.
+	InteractionID bool `yaml:"interaction_id"`
 }
 
 // Contracts are the operations of every API. They are immutable and safe for
@@ -58,8 +65,9 @@ type Contracts struct {
 type served struct {
 	name authz.API
 	// base are the decoded segments of the base path.
-	base []string
-	tree *node
+	base    []string
+	tree    *node
+	answers authz.Answers
 }
 
 var _ authz.Contracts = (*Contracts)(nil)
@@ -81,6 +89,7 @@ func New(cfg Config) (*Contracts, error) {
 		// Lengths stand before values, so that no two configurations hash alike.
 		fmt.Fprintf(digest, "%d:%s %d:%s %d:%q %d:%q ", len(api.Name), api.Name, len(api.BasePath), api.BasePath,
 			len(api.Hosts), api.Hosts, len(api.Audiences), api.Audiences)
+		fmt.Fprintf(digest, "%d:%s %t ", len(api.Resource), api.Resource, api.InteractionID)
 		fmt.Fprintf(digest, "%d:", len(raw))
 		digest.Write(raw)
 	}
@@ -108,6 +117,8 @@ func (c *Contracts) admit(key string, api API, problems *authz.Problems) *served
 	case twice:
 		problems.Add(key+".name", fmt.Sprintf("%q is the name of another API, too", api.Name), "give each API a name of its own")
 	}
+	c.admitResource(key+".resource", api, problems)
+	s.answers = authz.Answers{Metadata: api.Metadata(), Interactions: api.InteractionID}
 	c.apis[api.Name] = s
 	for i, host := range api.Hosts {
 		c.admitHost(fmt.Sprintf("%s.hosts[%d]", key, i), host, s, problems)
@@ -151,6 +162,7 @@ func (c *Contracts) read(key string, api API, s *served, problems *authz.Problem
 	for _, o := range operations {
 		c.operations = append(c.operations, o.Operation)
 		c.readings[o.Operation] = o.reading
+		s.answers.Browsers = s.answers.Browsers || o.Browsers
 	}
 	*problems = append(*problems, faults...)
 	return raw

@@ -213,6 +213,8 @@ func TestDigest(t *testing.T) {
 		"hosts":     digest(API{Name: "a", Document: a, Hosts: []string{"h", "i"}, BasePath: "/b"}),
 		"no hosts":  digest(API{Name: "a", Document: a, BasePath: "/b"}),
 		"base path": digest(API{Name: "a", Document: a, Hosts: []string{"h"}, BasePath: "/c"}),
+		"resource":  digest(API{Name: "a", Document: a, Hosts: []string{"h"}, BasePath: "/b", Resource: "https://api.example"}),
+		"answers":   digest(API{Name: "a", Document: a, Hosts: []string{"h"}, BasePath: "/b", InteractionID: true}),
 		"two APIs":  digest(API{Name: "a", Document: a, Hosts: []string{"h"}, BasePath: "/b"}, API{Name: "b", Document: a}),
 	} {
 		if bytes.Equal(base, other) {

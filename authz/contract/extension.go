@@ -11,11 +11,12 @@ import (
 
 // extendAll reads the document's x-countersign, which may be absent.
 func (c *compiler) extendAll(at place) {
-	if !at.present() || !c.known(at, "objects", "certificate") {
+	if !at.present() || !c.known(at, "objects", "certificate", "browsers") {
 		return
 	}
 	c.wide = c.wideRules(at)
 	c.wideRoles = c.wideCertificate(at.member("certificate"))
+	c.wideBrowsers = c.boolean(at.member("browsers"))
 }
 
 // extend reads an operation's x-countersign, which may be absent, and gives the
@@ -25,8 +26,12 @@ func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []str
 	at := of.member(extensionKey)
 	objects := at.member("objects")
 	operation.PSD2 = c.certificate(at.member("certificate"))
+	operation.Browsers = c.wideBrowsers
+	if browsers := at.member("browsers"); browsers.present() {
+		operation.Browsers = c.boolean(browsers)
+	}
 	if at.present() {
-		c.known(at, "objects", "consent", "permission", "grant", "certificate", "regions", "step_up", "limits", "stream", "authorization_details")
+		c.known(at, "objects", "consent", "permission", "grant", "certificate", "regions", "step_up", "limits", "stream", "authorization_details", "browsers")
 		operation.Consent = c.consent(at.member("consent"))
 		operation.Permission = c.text(at.member("permission"))
 		operation.Grant = c.grant(at.member("grant"), operation.Security)

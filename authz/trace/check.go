@@ -68,6 +68,9 @@ func tell(span trace.Span, d *authz.Decision) {
 		// An OAuth client is a company's program, not a person.
 		span.SetAttributes(attribute.String("countersign.client", string(d.Caller.Client)))
 	}
+	if d.InteractionID != "" {
+		span.SetAttributes(attribute.String("countersign.interaction_id", d.InteractionID))
+	}
 	tellFault(span, d.Allowed, d.Reason)
 }
 

@@ -120,6 +120,10 @@ func TestCheckTellsTheDecision(t *testing.T) {
 			"countersign.decision_id": id, "countersign.allowed": "true", "countersign.reason": "granted", "countersign.revision": "r1",
 			"countersign.api": "accounts", "countersign.operation": "GetAccount", "http.request.method": "GET", "countersign.client": "acme",
 		}, sdk.Status{}},
+		{"an interaction", authz.Decision{Reason: authz.NoCredentials, InteractionID: "c770"}, map[string]string{
+			"countersign.decision_id": id, "countersign.allowed": "false", "countersign.reason": "no_credentials", "countersign.revision": "",
+			"countersign.interaction_id": "c770",
+		}, sdk.Status{}},
 		{"a policy's denial is no error", authz.Decision{Reason: authz.PolicyDenied, Verdict: authz.Verdict{Reason: "not_owner"}}, map[string]string{
 			"countersign.decision_id": id, "countersign.allowed": "false", "countersign.reason": "not_owner", "countersign.revision": "",
 		}, sdk.Status{}},

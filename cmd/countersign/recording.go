@@ -190,6 +190,7 @@ func decisionOf(d *decisionv1.Decision) group {
 	g.say("detail", d.Detail)
 	g.say("took", (time.Duration(d.ElapsedUs) * time.Microsecond).String())
 	g.say("trace", d.TraceId)
+	g.say("interaction", d.InteractionId)
 	return g
 }
 

@@ -29,6 +29,14 @@ const (
 	mostMaxAge    = 5 * time.Minute
 )
 
+// Accepted are the algorithms that a proof may be signed with.
+func (c Config) Accepted() []string {
+	if len(c.Algorithms) == 0 {
+		return jose.DefaultAlgorithms
+	}
+	return c.Algorithms
+}
+
 // Check returns all faults of the configuration as authz.Problems, with keys relative
 // to it, or nil.
 func (c Config) Check() error {

@@ -52,13 +52,10 @@ type Verifier struct {
 // New returns a verifier for an API with a checked configuration. nonces may be nil where
 // none is demanded.
 func New(cfg Config, nonces *Nonces, replays Replays) *Verifier {
-	v := &Verifier{algorithms: cfg.Algorithms, maxAge: cfg.MaxAge, demands: cfg.Nonce, nonces: nonces, replays: replays}
+	v := &Verifier{algorithms: cfg.Accepted(), maxAge: cfg.MaxAge, demands: cfg.Nonce, nonces: nonces, replays: replays}
 	for _, origin := range cfg.Origins {
 		normal, _ := normalOrigin(origin)
 		v.origins = append(v.origins, normal)
-	}
-	if len(v.algorithms) == 0 {
-		v.algorithms = jose.DefaultAlgorithms
 	}
 	if v.maxAge == 0 {
 		v.maxAge = defaultMaxAge

@@ -179,6 +179,7 @@ func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot,
 		Certificates: certificates,
 		Tokens:       tokens,
 		Proofs:       tokens,
+		Answers:      l.Contracts,
 		Policy:       l.Policy,
 		Inputs:       l.inputs(),
 	}, nil

@@ -116,6 +116,9 @@ type Decision struct {
 	// With the reason "limit_reached", the names of the limits that were spent: those of a
 	// contract, such as "client_60", and of a policy.
 	LimitsReached []string `protobuf:"bytes,30,rep,name=limits_reached,json=limitsReached,proto3" json:"limits_reached,omitempty"`
+	// The x-fapi-interaction-id that client and upstream were told, a UUID: the client's
+	// own, or one that was made where it sent none.
+	InteractionId string `protobuf:"bytes,31,opt,name=interaction_id,json=interactionId,proto3" json:"interaction_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -358,6 +361,13 @@ func (x *Decision) GetLimitsReached() []string {
 		return x.LimitsReached
 	}
 	return nil
+}
+
+func (x *Decision) GetInteractionId() string {
+	if x != nil {
+		return x.InteractionId
+	}
+	return ""
 }
 
 // Psd2 is a payment service provider by its certificate (ETSI TS 119 495): a company,
@@ -752,7 +762,7 @@ var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\b\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\b\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -786,7 +796,8 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"inputKeyId\x121\n" +
 	"\x04psd2\x18\x1c \x01(\v2\x1d.countersign.decision.v1.Psd2R\x04psd2\x12#\n" +
 	"\rinput_omitted\x18\x1d \x01(\tR\finputOmitted\x12%\n" +
-	"\x0elimits_reached\x18\x1e \x03(\tR\rlimitsReachedB\n" +
+	"\x0elimits_reached\x18\x1e \x03(\tR\rlimitsReached\x12%\n" +
+	"\x0einteraction_id\x18\x1f \x01(\tR\rinteractionIdB\n" +
 	"\n" +
 	"\b_allowed\"J\n" +
 	"\x04Psd2\x12\x14\n" +
