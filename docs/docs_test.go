@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/txtar"
+
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/rego"
@@ -337,6 +339,10 @@ static_resources:
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
           route_config:
             virtual_hosts:
+            - name: metadata
+              domains: [api.bank.example]
+              routes:
+{{metadata}}
             - name: all
               domains: ["*"]
 {{origins}}
@@ -354,7 +360,7 @@ static_resources:
 
 // TestEnvoyTakesWhatIsShown has Envoy judge the parts that envoy.md shows.
 func TestEnvoyTakesWhatIsShown(t *testing.T) {
-	indents := map[string]int{"paths": 10, "traces": 10, "certificates": 10, "cors": 10, "filter": 10, "origins": 14, "routes": 14, "cluster": 2, "socket": 8}
+	indents := map[string]int{"paths": 10, "traces": 10, "certificates": 10, "cors": 10, "filter": 10, "metadata": 14, "origins": 14, "routes": 14, "cluster": 2, "socket": 8}
 	whole, shown := envoyShell, 0
 	for _, b := range blocksOf(page(t, "envoy.md")) {
 		part, ok := strings.CutPrefix(b.mark, "envoy ")
@@ -374,6 +380,17 @@ func TestEnvoyTakesWhatIsShown(t *testing.T) {
 	judged := exec.CommandContext(t.Context(), envoy, "--mode", "validate", "--log-level", "error", "-c", file)
 	if out, err := judged.CombinedOutput(); err != nil {
 		t.Errorf("envoy: %v\n%s", err, out)
+	}
+}
+
+// TestMetadataRouteIsPrinted holds the route that is shown against what the command's own
+// tests have it print.
+func TestMetadataRouteIsPrinted(t *testing.T) {
+	for _, file := range txtar.Parse([]byte(page(t, "../cmd/countersign/testdata/script/metadata.txtar"))).Files {
+		shown := func(b block) bool { return b.mark == "envoy metadata" && b.text == string(file.Data) }
+		if file.Name == "route.yaml" && !slices.ContainsFunc(blocksOf(page(t, "envoy.md")), shown) {
+			t.Errorf("envoy.md does not show what is printed:\n%s", file.Data)
+		}
 	}
 }
 

@@ -44,16 +44,18 @@ const usage = `countersign decides, for Envoy, which requests to an API may pass
   countersign check   --config countersign.yaml                 find every fault of a configuration
   countersign explain --config countersign.yaml request.json    say how a request is decided, and why
   countersign explain --config countersign.yaml --decision ID   say how one was decided, and why
+  countersign metadata --config countersign.yaml                print what clients are told of an API
   countersign version                                           say which version this is
 
 Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 `
 
 var commands = map[string]func(context.Context, []string, world) error{
-	"serve":   serve,
-	"check":   check,
-	"explain": explain,
-	"version": version,
+	"serve":    serve,
+	"check":    check,
+	"explain":  explain,
+	"metadata": metadata,
+	"version":  version,
 }
 
 func run(ctx context.Context, args []string, w world) int {
