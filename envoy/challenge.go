@@ -47,10 +47,14 @@ func challenges(request *authz.Request, d *authz.Decision, status int, realm str
 	return values
 }
 
-// schemes are those that the API takes, the one that the request used first.
+// schemes are those that the API takes, the one that the request used first. Of two it
+// used neither, however Envoy sent them.
 func schemes(request *authz.Request, d *authz.Decision) []string {
-	if d.Proofs == nil {
+	switch {
+	case d.Proofs == nil:
 		return []string{bearer}
+	case d.Reason == authz.RepeatedCredentials:
+		return []string{bearer, dpop}
 	}
 	for value := range request.Headers.Values("authorization") {
 		if used, _, _ := strings.Cut(value, " "); strings.EqualFold(used, dpop) {

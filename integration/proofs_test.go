@@ -96,14 +96,12 @@ func TestReloadForgetsNoProof(t *testing.T) {
 // TestChallengesThroughEnvoy holds that Envoy passes on both challenges, in order.
 func TestChallengesThroughEnvoy(t *testing.T) {
 	stack := startBank(t, bank.Options{})
-	const realm = ` realm="openbanking"`
-	const algs = `, algs="PS256 ES256 EdDSA"`
 	for name, want := range map[string][]string{
-		"39-no-token": {"Bearer" + realm, "DPoP" + realm + algs},
+		"39-no-token": answersNone.challenges,
 		"91-proof-of-another-key": {
-			"DPoP" + realm + `, error="invalid_token", error_description="Invalid DPoP key binding"` + algs, "Bearer" + realm,
+			dpopRealm + `, error="invalid_token", error_description="Invalid DPoP key binding"` + dpopAlgs + atMetadata, bearerRealm + atMetadata,
 		},
-		"40-scope-missing": {"Bearer" + realm + `, error="insufficient_scope", error_description="The access token lacks a required scope", scope="payments"`},
+		"40-scope-missing": {bearerRealm + `, error="insufficient_scope", error_description="The access token lacks a required scope", scope="payments"` + atMetadata},
 	} {
 		all := stories(t)
 		story := all[slices.IndexFunc(all, func(s bank.Story) bool { return s.Name == name })]

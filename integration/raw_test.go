@@ -29,46 +29,67 @@ const (
 // errHungUp is a connection or stream that the server ended without an answer.
 var errHungUp = errors.New("no answer")
 
-// send sends a story's GET with a target that goes over the wire byte by byte, whatever
-// it is: no client does. The answer to one that Envoy hangs up on is the zero answer.
+// wireRequest is a request that goes over the wire byte by byte, whatever it is: no client does.
+type wireRequest struct {
+	method, target string
+	fields         []hpack.HeaderField
+	body           string
+}
+
+// send sends a story's GET with its target as it is. The answer to one that Envoy hangs up
+// on is the zero answer.
 func (w way) send(ctx context.Context, stack *bank.Stack, story bank.Story) (answer, error) {
-	target := story.Ask.Path
+	sent := wireRequest{method: http.MethodGet, target: story.Ask.Path}
 	story.Ask.Path = "/"
 	request, client, err := story.HTTP(ctx, stack)
 	if err != nil {
 		return answer{}, err
 	}
-	transport := client.Transport.(*http.Transport)
-	plain, err := transport.DialContext(ctx, "tcp", stack.Address(w.listener))
-	if err != nil {
-		return answer{}, err
+	for name := range request.Header {
+		sent.fields = append(sent.fields, hpack.HeaderField{Name: strings.ToLower(name), Value: request.Header.Get(name)})
 	}
-	defer plain.Close()
-	defer context.AfterFunc(ctx, func() { plain.Close() })()
-	configuration := transport.TLSClientConfig.Clone()
-	configuration.NextProtos = []string{w.protocol}
-	exchange := exchangeHTTP1
-	if w.protocol == overHTTP2 {
-		exchange = exchangeHTTP2
-	}
-	response, err := exchange(tls.Client(plain, configuration), target, request.Header)
+	response, err := w.exchange(ctx, stack, client, sent)
 	if errors.Is(err, errHungUp) {
 		return answer{}, nil
 	}
 	if err != nil {
 		return answer{}, err
 	}
-	defer response.Body.Close()
 	return read(response)
 }
 
-func exchangeHTTP1(connection net.Conn, target string, header http.Header) (*http.Response, error) {
-	var request bytes.Buffer
-	fmt.Fprintf(&request, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", target)
-	if err := header.Write(&request); err != nil {
+// exchange sends one request on a connection of its own, which has the client's
+// certificate. The answer's body is read already.
+func (w way) exchange(ctx context.Context, stack *bank.Stack, client *http.Client, sent wireRequest) (*http.Response, error) {
+	transport := client.Transport.(*http.Transport)
+	plain, err := transport.DialContext(ctx, "tcp", stack.Address(w.listener))
+	if err != nil {
 		return nil, err
 	}
-	request.WriteString("\r\n")
+	defer plain.Close()
+	defer context.AfterFunc(ctx, func() { plain.Close() })()
+	configuration := transport.TLSClientConfig.Clone()
+	configuration.NextProtos = []string{w.protocol}
+	connection := tls.Client(plain, configuration)
+	if w.protocol == overHTTP2 {
+		return exchangeHTTP2(connection, sent)
+	}
+	response, err := exchangeHTTP1(connection, sent)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(response.Body)
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return response, err
+}
+
+func exchangeHTTP1(connection net.Conn, sent wireRequest) (*http.Response, error) {
+	var request bytes.Buffer
+	fmt.Fprintf(&request, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", sent.method, sent.target)
+	for _, field := range sent.fields {
+		fmt.Fprintf(&request, "%s: %s\r\n", field.Name, field.Value)
+	}
+	request.WriteString("\r\n" + sent.body)
 	if _, err := connection.Write(request.Bytes()); err != nil {
 		return nil, err
 	}
@@ -76,15 +97,12 @@ func exchangeHTTP1(connection net.Conn, target string, header http.Header) (*htt
 }
 
 // exchangeHTTP2 sends one request on a connection (RFC 9113 §3.4, §8.3.1).
-func exchangeHTTP2(connection net.Conn, target string, header http.Header) (*http.Response, error) {
+func exchangeHTTP2(connection net.Conn, sent wireRequest) (*http.Response, error) {
 	var block bytes.Buffer
-	fields := []hpack.HeaderField{
-		{Name: ":method", Value: http.MethodGet}, {Name: ":scheme", Value: "https"},
-		{Name: ":authority", Value: "localhost"}, {Name: ":path", Value: target},
-	}
-	for name := range header {
-		fields = append(fields, hpack.HeaderField{Name: strings.ToLower(name), Value: header.Get(name)})
-	}
+	fields := append([]hpack.HeaderField{
+		{Name: ":method", Value: sent.method}, {Name: ":scheme", Value: "https"},
+		{Name: ":authority", Value: "localhost"}, {Name: ":path", Value: sent.target},
+	}, sent.fields...)
 	encoder := hpack.NewEncoder(&block)
 	for _, field := range fields {
 		if err := encoder.WriteField(field); err != nil {
@@ -98,7 +116,10 @@ func exchangeHTTP2(connection net.Conn, target string, header http.Header) (*htt
 	if err := framer.WriteSettings(); err != nil {
 		return nil, err
 	}
-	err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true})
+	err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: sent.body == "", EndHeaders: true})
+	if err == nil && sent.body != "" {
+		err = framer.WriteData(1, true, []byte(sent.body))
+	}
 	if err != nil {
 		return nil, err
 	}

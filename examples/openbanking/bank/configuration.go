@@ -22,6 +22,9 @@ type Settings struct {
 	AuthzPort, AdminPort, UpstreamPort, SpansPort int
 	// Unguarded leaves Countersign out of Envoy's configuration.
 	Unguarded bool
+	// Metadata is the route that tells clients of the API, as Countersign prints it, at
+	// its place in Envoy's configuration.
+	Metadata string
 }
 
 // render fills in one of the embedded templates.

@@ -171,6 +171,9 @@ func (s *Stack) startCountersign(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
+	if s.settings.Metadata, err = s.metadata(ctx, path); err != nil {
+		return err
+	}
 	s.launch = func() (*process, error) {
 		return start(s.Bank.Dir, "countersign", s.Program, s.telemetry(options), "serve", "--config", path)
 	}
@@ -185,6 +188,20 @@ func (s *Stack) startCountersign(ctx context.Context, options Options) error {
 		up = s.Admin + "/healthz" // without keys it runs, and is not ready
 	}
 	return s.countersign.await(ctx, func() error { return answersOK(ctx, up) })
+}
+
+// metadata has Countersign print the route that tells clients of the API, and lays it out
+// for Envoy's configuration.
+func (s *Stack) metadata(ctx context.Context, configuration string) (string, error) {
+	const margin = "              "
+	route, err := exec.CommandContext(ctx, s.Program, "metadata", "--config", configuration, "--envoy").Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return "", fmt.Errorf("countersign metadata: %w\n%s", err, exit.Stderr)
+	}
+	if err != nil {
+		return "", fmt.Errorf("countersign metadata: %w", err)
+	}
+	return margin + strings.ReplaceAll(strings.TrimSpace(string(route)), "\n", "\n"+margin), nil
 }
 
 // telemetry is OpenTelemetry's standard configuration, by environment variables.

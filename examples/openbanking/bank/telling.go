@@ -28,6 +28,7 @@ type Record struct {
 	Operation    string `json:"operation"`
 	ElapsedUS    int    `json:"elapsedUs"`
 	TraceID      string `json:"traceId"`
+	Interaction  string `json:"interactionId"`
 }
 
 // Code is the policy's reason where it gave one, else Countersign's own.
