@@ -52,6 +52,13 @@ type ProofTerms interface {
 	Proofs(api API, at time.Time) *Proofs
 }
 
+// Revocations tells which tokens are revoked.
+type Revocations interface {
+	// Revoked reports whether a verified token is revoked, as far as that was known at
+	// asOf, which is zero where it never was. It never blocks.
+	Revoked(token *Token) (revoked bool, asOf time.Time)
+}
+
 // Consents looks up consent records.
 type Consents interface {
 	// Consent returns the record of the consent that the caller's token names

@@ -4,11 +4,13 @@ import (
 	"fmt"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/replay/file"
 	"github.com/countersign-io/countersign/authz/replay/memory"
 	"github.com/countersign-io/countersign/authz/replay/redis"
 )
 
-// Config is where it is remembered. The zero Config is this process's memory.
+// Config is where it is remembered. The zero Config is this process's memory, but for the
+// file of revocations that it needs.
 type Config struct {
 	// Engine is "memory", which "" means too, or "redis".
 	Engine string `yaml:"engine"`
@@ -18,6 +20,9 @@ type Config struct {
 	// Redis is how the server is reached. It is required with that engine, and refused
 	// with another.
 	Redis *redis.Config `yaml:"redis"`
+	// Revocations is the file that they are kept in where the engine is memory: another
+	// process is to revoke, too. It is required with that engine.
+	Revocations string `yaml:"-"`
 }
 
 const mostEntries = 100_000_000
@@ -44,18 +49,18 @@ func (cfg Config) Check() error {
 	return problems.Err()
 }
 
-// Open opens the engine of a configuration. A server that cannot be reached yet is no
-// error: Ready tells. Open's error is authz.Problems, all of them.
+// Open opens the engine of a configuration, and changes nothing. A server that cannot be
+// reached yet is no error: Ready tells. Open's error is authz.Problems, all of them.
 func Open(cfg Config) (*Store, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
 	if cfg.Redis == nil {
-		return New(memory.New(memory.Config{MaxEntries: cfg.MaxEntries})), nil
+		return New(memory.New(memory.Config{MaxEntries: cfg.MaxEntries}), file.New(cfg.Revocations, nil)), nil
 	}
 	engine, err := redis.Open(*cfg.Redis)
 	if err != nil {
 		return nil, authz.ProblemsOf(err).Under("redis")
 	}
-	return New(engine), nil
+	return New(engine, engine), nil
 }

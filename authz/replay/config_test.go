@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/countersign-io/countersign/authz"
@@ -29,6 +30,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			test.cfg.Revocations = filepath.Join(t.TempDir(), "revocations")
 			store, err := replay.Open(test.cfg)
 			var got []string
 			for _, problem := range authz.ProblemsOf(err) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
@@ -15,7 +16,7 @@ import (
 // open returns a store over memory that closes with the test.
 func open(t *testing.T) *replay.Store {
 	t.Helper()
-	store := replay.New(memory.New(memory.Config{}))
+	store := replay.New(memory.New(memory.Config{}), nil)
 	t.Cleanup(store.Close)
 	return store
 }
@@ -91,7 +92,7 @@ func (broken) Spend(context.Context, []authz.Limit) (authz.Spending, error) {
 func (broken) Ready(context.Context) error { return errAway }
 
 func TestBrokenEngineIsAnErrorAndNothingElse(t *testing.T) {
-	store := replay.New(broken{})
+	store := replay.New(broken{}, nil)
 	if fresh, err := store.Fresh(t.Context(), [32]byte{}, time.Now().Add(time.Hour)); fresh || !errors.Is(err, errAway) {
 		t.Errorf("Fresh() = %t, %v, want false and the engine's error", fresh, err)
 	}
@@ -102,4 +103,33 @@ func TestBrokenEngineIsAnErrorAndNothingElse(t *testing.T) {
 	if err := store.Ready(t.Context()); !errors.Is(err, errAway) {
 		t.Errorf("Ready() = %v, want the engine's error", err)
 	}
+}
+
+// patient is an engine that answers only when time is up.
+type patient struct{ replay.Engine }
+
+func (patient) Fresh(ctx context.Context, _ [32]byte, _ time.Time) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
+func (patient) Spend(ctx context.Context, _ []authz.Limit) (authz.Spending, error) {
+	<-ctx.Done()
+	return authz.Spending{}, ctx.Err()
+}
+
+// An engine that hangs leaves time for what comes after: who may go on without must be
+// able to.
+func TestAnEngineThatHangsLeavesHalfOfTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := replay.New(patient{}, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := store.Fresh(ctx, [32]byte{}, time.Now().Add(time.Hour)); !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			t.Errorf("Fresh() = %v, and the caller's time is up: %v; want it up for the engine alone", err, ctx.Err())
+		}
+		if _, err := store.Spend(ctx, []authz.Limit{hourly("a", 1)}); !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			t.Errorf("Spend() = %v, and the caller's time is up: %v; want it up for the engine alone", err, ctx.Err())
+		}
+	})
 }

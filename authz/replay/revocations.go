@@ -10,41 +10,80 @@ import (
 )
 
 const (
-	// followEvery is how often the engine is asked what else is revoked, and
-	// followTimeout how long it has: what is revoked anywhere is known here within a
-	// second.
+	// followEvery is how often the log is asked what else is revoked, and followTimeout
+	// how long it has: what is revoked anywhere is known here within a second.
 	followEvery   = 250 * time.Millisecond
 	followTimeout = 500 * time.Millisecond
 	// sweepAt is how many entries there are at least before the expired are dropped.
 	sweepAt = 1_000
+	// aboutToExpire is how long before its end a log may have dropped an entry by a clock
+	// of its own.
+	aboutToExpire = time.Minute
 )
 
-// Revocations are the tokens revoked by anybody who shares the engine, known here
-// without asking it for each. It is safe for concurrent use.
+// Revocations are the tokens revoked by anybody who shares the log, known here without
+// asking it for each. It is safe for concurrent use.
 type Revocations struct {
-	engine Engine
+	log    Log
 	now    func() time.Time
 	cancel context.CancelFunc
 	ended  chan struct{}
-	// mark is how far the engine's log was read. It is follow's alone.
+	// mark is how far the log was read, in the pass that is under way: each begins at the
+	// log's beginning. They are those of one who reads alone.
 	mark string
+	pass int
 
 	lock    sync.RWMutex
-	revoked map[[32]byte]entry
+	revoked map[[32]byte]known
 	// sweep is the size at which the expired are dropped.
 	sweep int
-	// asOf is when the end of the engine's log was last reached.
-	asOf time.Time
+	// compared is the pass that all that is known was held against last.
+	compared int
+	state    State
 }
 
-// Follow begins to follow the engine's revocations, until Close. The engine stays the
-// caller's to close, later. now is the clock; nil means time.Now.
-func Follow(engine Engine, now func() time.Time) *Revocations {
+var _ authz.Revocations = (*Revocations)(nil)
+
+// State is how what is known of revocations stands.
+type State struct {
+	// AsOf is when the end of the log was last reached, or zero.
+	AsOf time.Time
+	// Fault is why it could not be reached when it was last tried, or nil.
+	Fault error
+	// Lost is how many are in force here until they expire, and no longer in the log: who
+	// starts anew does not know of them.
+	Lost int
+}
+
+// known is an entry, and the last pass in which it was read.
+type known struct {
+	entry
+	pass int
+}
+
+func newRevocations(log Log, now func() time.Time) *Revocations {
 	if now == nil {
 		now = time.Now
 	}
+	return &Revocations{log: log, now: now, revoked: map[[32]byte]known{}, sweep: sweepAt}
+}
+
+// Read reads a log once, as far as ctx lasts. It need not be closed. now is the clock; nil
+// means time.Now.
+func Read(ctx context.Context, log Log, now func() time.Time) *Revocations {
+	r := newRevocations(log, now)
+	r.catchUp(ctx)
+	return r
+}
+
+// Follow begins to follow a log, until Close. What it has is known when Follow returns,
+// which waits for that half a second at most. The log stays the caller's to close, later.
+// now is the clock; nil means time.Now.
+func Follow(log Log, now func() time.Time) *Revocations {
+	r := newRevocations(log, now)
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &Revocations{engine: engine, now: now, cancel: cancel, ended: make(chan struct{}), revoked: map[[32]byte]entry{}, sweep: sweepAt}
+	r.cancel, r.ended = cancel, make(chan struct{})
+	r.catchUpInTime(ctx)
 	go r.follow(ctx)
 	return r
 }
@@ -55,82 +94,111 @@ func (r *Revocations) Close() {
 	<-r.ended
 }
 
-// Revoke revokes tokens until then, when the last of them is to have expired. It is in
-// force here when Revoke returns, and within a second wherever the engine is followed.
-// After an error it may come into force nevertheless.
-func (r *Revocations) Revoke(ctx context.Context, revocation Revocation, until time.Time) error {
-	if err := revocation.check(until, r.now()); err != nil {
-		return err
-	}
-	entry := revocation.entry(until)
-	if err := r.engine.Append(ctx, entry.text(), until.Add(time.Second)); err != nil {
-		return fmt.Errorf("revocation: %w", err)
-	}
-	r.add(entry)
-	return nil
-}
-
 // Revoked reports whether a token is revoked, as far as it was known at asOf, which is
-// zero where the engine could never be asked. It is a second ago at most while all is
-// well; how old it may be is for the caller to say.
+// zero where the log could never be read. It is a second ago at most while all is well;
+// how old it may be is for the caller to say.
 func (r *Revocations) Revoked(token *authz.Token) (revoked bool, asOf time.Time) {
 	r.lock.RLock()
 	defer r.lock.RUnlock()
 	if len(r.revoked) == 0 {
-		return false, r.asOf
+		return false, r.state.AsOf
 	}
 	for _, name := range names(token) {
-		if entry, ok := r.revoked[name]; ok && token.IssuedAt.Unix() <= entry.issued {
-			return true, r.asOf
+		if known, ok := r.revoked[name]; ok && token.IssuedAt.Unix() <= known.issued && known.until > r.now().Unix() {
+			return true, r.state.AsOf
 		}
 	}
-	return false, r.asOf
+	return false, r.state.AsOf
 }
 
-// follow catches up with the engine until ctx ends. That it cannot shows in asOf.
+// State tells how what is known stands.
+func (r *Revocations) State() State {
+	r.lock.RLock()
+	defer r.lock.RUnlock()
+	return r.state
+}
+
+// follow catches up with the log until ctx ends.
 func (r *Revocations) follow(ctx context.Context) {
 	defer close(r.ended)
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	for ctx.Err() == nil {
-		r.catchUp(ctx)
+	for {
 		select {
 		case <-ctx.Done():
+			return
 		case <-tick.C:
+			r.catchUpInTime(ctx)
 		}
 	}
 }
 
-// catchUp reads the engine's log to its end, or as far as time lasts.
-func (r *Revocations) catchUp(ctx context.Context) {
+func (r *Revocations) catchUpInTime(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
+	r.catchUp(ctx)
+}
+
+// catchUp reads the log to its end, or as far as time lasts. That it cannot shows in the
+// state.
+func (r *Revocations) catchUp(ctx context.Context) {
 	for {
 		began := r.now()
-		texts, next, err := r.engine.Since(ctx, r.mark)
+		ended, err := r.readOn(ctx)
 		if err != nil {
+			r.failed(err)
 			return
 		}
-		for _, text := range texts {
-			entry, err := parseEntry(text)
-			if err != nil {
-				return // what is meant is not known, so this is not up to date
-			}
-			r.add(entry)
-		}
-		r.mark = next
-		if len(texts) == 0 {
+		if ended {
 			r.reached(began)
 			return
 		}
 	}
 }
 
+// readOn reads what comes next, and reports that nothing does.
+func (r *Revocations) readOn(ctx context.Context) (ended bool, err error) {
+	texts, next, err := r.log.Since(ctx, r.mark)
+	if err != nil {
+		return false, fmt.Errorf("revocations: %w", err)
+	}
+	for _, text := range texts {
+		entry, err := parseEntry(text)
+		if err != nil {
+			return false, err // what is meant is not known, so this is not up to date
+		}
+		r.add(entry)
+	}
+	if next == "" && r.mark != "" {
+		r.pass++
+	}
+	ended = len(texts) == 0 && next == r.mark
+	r.mark = next
+	return ended, nil
+}
+
+func (r *Revocations) failed(err error) {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	r.state.Fault = err
+}
+
 // reached notes that all is known which was revoked before then.
 func (r *Revocations) reached(at time.Time) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	r.asOf = at
+	r.state.AsOf, r.state.Fault = at, nil
+	// Without a new pass nothing more can be found missing, and what is can only expire.
+	if r.compared == r.pass && r.state.Lost == 0 {
+		return
+	}
+	r.compared, r.state.Lost = r.pass, 0
+	soon := r.now().Add(aboutToExpire).Unix()
+	for _, known := range r.revoked {
+		if known.pass < r.pass && known.until > soon {
+			r.state.Lost++
+		}
+	}
 }
 
 // add takes in an entry that has not expired. Two of one name become one that revokes
@@ -142,15 +210,15 @@ func (r *Revocations) add(e entry) {
 	if e.until <= now {
 		return
 	}
-	if known, ok := r.revoked[e.name]; ok {
-		e.issued, e.until = max(e.issued, known.issued), max(e.until, known.until)
+	if before, ok := r.revoked[e.name]; ok {
+		e.issued, e.until = max(e.issued, before.issued), max(e.until, before.until)
 	}
-	r.revoked[e.name] = e
+	r.revoked[e.name] = known{e, r.pass}
 	if len(r.revoked) < r.sweep {
 		return
 	}
-	for name, entry := range r.revoked {
-		if entry.until <= now {
+	for name, known := range r.revoked {
+		if known.until <= now {
 			delete(r.revoked, name)
 		}
 	}

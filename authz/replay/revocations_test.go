@@ -3,6 +3,8 @@ package replay_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,7 +12,7 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/replay"
-	"github.com/countersign-io/countersign/authz/replay/memory"
+	"github.com/countersign-io/countersign/authz/replay/file"
 	"github.com/countersign-io/countersign/authz/replay/replaytest"
 )
 
@@ -33,12 +35,24 @@ func token(change func(*authz.Token)) *authz.Token {
 	return token
 }
 
-// followed are the revocations of an engine that were caught up with once.
-func followed(t *testing.T, engine replay.Engine) *replay.Revocations {
+// emptyLog is one that was never written to.
+func emptyLog(t testing.TB) *file.Log {
 	t.Helper()
-	r := replay.Follow(engine, func() time.Time { return noon })
-	t.Cleanup(r.Close)
-	return r
+	return file.New(filepath.Join(t.TempDir(), "revocations"), nil)
+}
+
+// revoke revokes by a log, for an hour from now on.
+func revoke(t testing.TB, log replay.Log, revocation replay.Revocation) {
+	t.Helper()
+	if err := replay.New(nil, log).Revoke(t.Context(), revocation, time.Now().Add(time.Hour)); err != nil {
+		t.Fatalf("Revoke() = %v, want no error", err)
+	}
+}
+
+// read is what is known of a log.
+func read(t *testing.T, log replay.Log) *replay.Revocations {
+	t.Helper()
+	return replay.Read(t.Context(), log, nil)
 }
 
 func TestRevokedTokens(t *testing.T) {
@@ -73,14 +87,12 @@ func TestRevokedTokens(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			r := followed(t, memory.New(memory.Config{}))
-			if revoked, _ := r.Revoked(test.token); revoked {
+			log := emptyLog(t)
+			if revoked, _ := read(t, log).Revoked(test.token); revoked {
 				t.Fatal("Revoked() before = true, want false")
 			}
-			if err := r.Revoke(t.Context(), test.revocation, noon.Add(time.Hour)); err != nil {
-				t.Fatalf("Revoke() = %v, want no error", err)
-			}
-			if revoked, _ := r.Revoked(test.token); revoked != test.want {
+			revoke(t, log, test.revocation)
+			if revoked, _ := read(t, log).Revoked(test.token); revoked != test.want {
 				t.Errorf("Revoked() = %t, want %t", revoked, test.want)
 			}
 		})
@@ -91,13 +103,11 @@ func TestRevokedTokens(t *testing.T) {
 func TestRevocationsAddUp(t *testing.T) {
 	early, late := noon.Add(-time.Hour), noon.Add(time.Hour)
 	for _, order := range [][]time.Time{{early, late}, {late, early}, {early, {}}, {{}, early}} {
-		r := followed(t, memory.New(memory.Config{}))
+		log := emptyLog(t)
 		for _, before := range order {
-			if err := r.Revoke(t.Context(), replay.Revocation{Issuer: bank, Subject: "ann", IssuedBefore: before}, noon.Add(time.Hour)); err != nil {
-				t.Fatalf("Revoke() = %v, want no error", err)
-			}
+			revoke(t, log, replay.Revocation{Issuer: bank, Subject: "ann", IssuedBefore: before})
 		}
-		if revoked, _ := r.Revoked(token(nil)); !revoked {
+		if revoked, _ := read(t, log).Revoked(token(nil)); !revoked {
 			t.Errorf("issued before %v: Revoked() = false, want true", order)
 		}
 	}
@@ -124,21 +134,20 @@ func TestRevokeRefusesWhatNamesNoTokens(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			r := followed(t, memory.New(memory.Config{}))
-			if err := r.Revoke(t.Context(), test.revocation, noon.Add(test.until)); err == nil {
+			log := emptyLog(t)
+			if err := replay.New(nil, log).Revoke(t.Context(), test.revocation, time.Now().Add(test.until)); err == nil {
 				t.Error("Revoke() = nil, want an error")
 			}
-			if revoked, _ := r.Revoked(token(nil)); revoked {
+			if revoked, _ := read(t, log).Revoked(token(nil)); revoked {
 				t.Error("Revoked() after = true, want false")
 			}
 		})
 	}
 }
 
-// switched is an engine whose log can be switched off, or made to hold what is no
-// revocation.
+// switched is a log that can be switched off, or made to hold what is no revocation.
 type switched struct {
-	*memory.Engine
+	*file.Log
 	away, strange atomic.Bool
 	// failed counts what was asked of the log in vain.
 	failed atomic.Int64
@@ -148,7 +157,7 @@ func (s *switched) Append(ctx context.Context, text string, until time.Time) err
 	if s.away.Load() {
 		return errAway
 	}
-	return s.Engine.Append(ctx, text, until)
+	return s.Log.Append(ctx, text, until)
 }
 
 func (s *switched) Since(ctx context.Context, mark string) ([]string, string, error) {
@@ -162,93 +171,149 @@ func (s *switched) Since(ctx context.Context, mark string) ([]string, string, er
 	case strange:
 		return []string{"strange"}, "9", nil
 	}
-	return s.Engine.Since(ctx, mark)
+	return s.Log.Since(ctx, mark)
 }
 
-// The age of what is known tells that an engine cannot be followed, so that a caller
-// can refuse. It goes on where it was when the engine is back.
-func TestWhatIsKnownGrowsOldWhereTheEngineIsAway(t *testing.T) {
+// The age of what is known tells that a log cannot be followed, so that a caller can
+// refuse. It goes on where it was when the log is back.
+func TestWhatIsKnownGrowsOldWhereTheLogIsAway(t *testing.T) {
 	for _, fault := range []string{"away", "strange"} {
 		t.Run(fault, func(t *testing.T) {
-			engine := &switched{Engine: memory.New(memory.Config{})}
-			off := &engine.away
+			log := &switched{Log: emptyLog(t)}
+			off := &log.away
 			if fault == "strange" {
-				off = &engine.strange
+				off = &log.strange
 			}
 			off.Store(true)
 			var clock atomic.Int64
-			r := replay.Follow(engine, func() time.Time { return noon.Add(time.Duration(clock.Load())) })
+			r := replay.Follow(log, func() time.Time { return noon.Add(time.Duration(clock.Load())) })
 			t.Cleanup(r.Close)
 			known := func() time.Time { _, asOf := r.Revoked(token(nil)); return asOf }
 			askedInVain := func() {
 				t.Helper()
-				before := engine.failed.Load()
+				before := log.failed.Load()
 				// The first of them may have begun earlier.
-				replaytest.Eventually(t, "the engine to fail twice", func() bool { return engine.failed.Load() >= before+2 })
+				replaytest.Eventually(t, "the log to fail twice", func() bool { return log.failed.Load() >= before+2 })
 			}
 			askedInVain()
 			if asOf := known(); !asOf.IsZero() {
-				t.Errorf("Revoked() as of %v before the engine answered, want zero", asOf)
+				t.Errorf("Revoked() as of %v before the log was read, want zero", asOf)
 			}
 			off.Store(false)
-			replaytest.Eventually(t, "the engine to be followed", func() bool { return known().Equal(noon) })
+			replaytest.Eventually(t, "the log to be followed", func() bool { return known().Equal(noon) })
 			off.Store(true)
 			askedInVain()
 			clock.Store(int64(time.Hour))
 			askedInVain()
 			if asOf := known(); !asOf.Equal(noon) {
-				t.Errorf("Revoked() as of %v while the engine is away, want %v", asOf, noon)
+				t.Errorf("Revoked() as of %v while the log is away, want %v", asOf, noon)
 			}
 			off.Store(false)
-			replaytest.Eventually(t, "the engine to be followed again", func() bool { return known().Equal(noon.Add(time.Hour)) })
+			replaytest.Eventually(t, "the log to be followed again", func() bool { return known().Equal(noon.Add(time.Hour)) })
 		})
 	}
 }
 
-func TestRevokeIsAnErrorWhereTheEngineIsAway(t *testing.T) {
-	engine := &switched{Engine: memory.New(memory.Config{})}
-	engine.away.Store(true)
-	err := followed(t, engine).Revoke(t.Context(), replay.Revocation{Issuer: bank, Subject: "ann"}, noon.Add(time.Hour))
+func TestRevokeIsAnErrorWhereTheLogIsAway(t *testing.T) {
+	log := &switched{Log: emptyLog(t)}
+	log.away.Store(true)
+	err := replay.New(nil, log).Revoke(t.Context(), replay.Revocation{Issuer: bank, Subject: "ann"}, time.Now().Add(time.Hour))
 	if err == nil || strings.Contains(err.Error(), "ann") {
-		t.Errorf("Revoke() = %v, want the engine's error, without the subject", err)
+		t.Errorf("Revoke() = %v, want the log's error, without the subject", err)
 	}
 }
 
-// What has expired is dropped as more comes, what has not is kept.
-func TestExpiredRevocationsAreForgotten(t *testing.T) {
-	var clock atomic.Int64
-	r := replay.Follow(memory.New(memory.Config{}), func() time.Time { return noon.Add(time.Duration(clock.Load())) })
-	t.Cleanup(r.Close)
-	revoke := func(id string, until time.Duration) {
-		t.Helper()
-		now := noon.Add(time.Duration(clock.Load()))
-		if err := r.Revoke(t.Context(), replay.Revocation{Issuer: bank, ID: id}, now.Add(until)); err != nil {
-			t.Fatalf("Revoke() = %v, want no error", err)
+// rewritten is a log whose entries can be taken away, so that no mark is known any more.
+type rewritten struct {
+	texts []string
+	gone  int
+}
+
+func (l *rewritten) Append(_ context.Context, text string, _ time.Time) error {
+	l.texts = append(l.texts, text)
+	return nil
+}
+
+func (l *rewritten) Since(_ context.Context, mark string) ([]string, string, error) {
+	epoch, after := "", 0
+	if mark != "" {
+		if _, err := fmt.Sscanf(mark, "%s %d", &epoch, &after); err != nil {
+			return nil, "", err
 		}
 	}
-	revoke("1", 24*time.Hour)
-	for n := range 900 {
-		revoke(fmt.Sprint("short ", n), time.Minute)
+	switch now := fmt.Sprint(l.gone); {
+	case mark != "" && epoch != now:
+		return nil, "", nil
+	case after == len(l.texts):
+		return nil, mark, nil
+	default:
+		return l.texts[after:], fmt.Sprint(now, " ", len(l.texts)), nil
 	}
-	clock.Store(int64(time.Hour))
-	for n := range 200 {
-		revoke(fmt.Sprint("more ", n), time.Minute)
+}
+
+// What is revoked expires when it was to, whether or not it is still remembered: who
+// starts later does not know of it.
+func TestRevocationsExpire(t *testing.T) {
+	var clock atomic.Int64
+	clock.Store(time.Now().UnixNano())
+	now := func() time.Time { return time.Unix(0, clock.Load()) }
+	log := &rewritten{}
+	for n := range 2_500 { // more than are kept without looking for what has expired
+		revoke(t, log, replay.Revocation{Issuer: bank, ID: fmt.Sprint(n)})
 	}
+	r := replay.Read(t.Context(), log, now)
 	of := func(id string) bool {
 		revoked, _ := r.Revoked(token(func(t *authz.Token) { t.Claims = map[string]any{"jti": id} }))
 		return revoked
 	}
-	if of("short 0") || !of("1") || !of("more 0") || !of("more 199") {
-		t.Errorf("revoked: expired %t, want false; others %t, %t, %t, want true", of("short 0"), of("1"), of("more 0"), of("more 199"))
+	if !of("0") || !of("2499") || of("2500") {
+		t.Errorf("revoked: %t, %t, and one that is not: %t; want true, true, false", of("0"), of("2499"), of("2500"))
+	}
+	clock.Add(int64(time.Hour + 2*time.Second))
+	if of("0") || of("2499") {
+		t.Errorf("revoked after their time: %t, %t, want false", of("0"), of("2499"))
+	}
+}
+
+// What is known stays in force where the log has lost it, which is told: who starts
+// anew does not know of it.
+func TestALogThatForgetsIsTold(t *testing.T) {
+	log := &rewritten{}
+	revoke(t, log, replay.Revocation{Issuer: bank, ID: "1"})
+	revoke(t, log, replay.Revocation{Issuer: bank, ID: "2"})
+	r := replay.Read(t.Context(), log, nil)
+	is := func(id string) bool {
+		revoked, _ := r.Revoked(token(func(t *authz.Token) { t.Claims = map[string]any{"jti": id} }))
+		return revoked
+	}
+	for _, step := range []struct {
+		name   string
+		change func()
+		lost   int
+	}{
+		{"nothing happens", func() {}, 0},
+		{"it begins anew with all of it", func() { log.gone++ }, 0},
+		{"it has the second only", func() { log.gone++; log.texts = slices.Clone(log.texts[1:]) }, 1},
+		{"nothing more happens", func() {}, 1},
+		{"it is empty", func() { log.gone++; log.texts = nil }, 2},
+		{"another is revoked", func() { revoke(t, log, replay.Revocation{Issuer: bank, ID: "3"}) }, 2},
+		{"the first is revoked again", func() { revoke(t, log, replay.Revocation{Issuer: bank, ID: "1"}) }, 1},
+	} {
+		step.change()
+		replay.CatchUp(t.Context(), r)
+		if lost := r.State().Lost; lost != step.lost || !is("1") || !is("2") {
+			t.Errorf("%s: %d lost, and revoked are %t and %t, want %d and both", step.name, lost, is("1"), is("2"), step.lost)
+		}
+	}
+	if !is("3") {
+		t.Error("what was revoked since is not, want it revoked")
 	}
 }
 
 func BenchmarkRevoked(b *testing.B) {
-	r := replay.Follow(memory.New(memory.Config{}), nil)
-	b.Cleanup(r.Close)
-	if err := r.Revoke(b.Context(), replay.Revocation{Issuer: bank, ID: "another"}, time.Now().Add(time.Hour)); err != nil {
-		b.Fatal(err)
-	}
+	log := emptyLog(b)
+	revoke(b, log, replay.Revocation{Issuer: bank, ID: "another"})
+	r := replay.Read(b.Context(), log, nil)
 	asked := token(nil)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,4 +1,4 @@
-// Package memory keeps what was seen, spent and revoked in the memory of one process:
+// Package memory keeps what was seen and spent in the memory of one process:
 // another process does not see it, and it is gone when the process ends. It is for
 // deployments of one replica.
 //
@@ -8,9 +8,6 @@ package memory
 
 import (
 	"context"
-	"errors"
-	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -26,38 +23,18 @@ type Config struct {
 	Now func() time.Time
 }
 
-const (
-	defaultMaxEntries = 1_000_000
-	// maxLog bounds the entries that Append keeps, in number, and maxText in bytes.
-	maxLog  = 100_000
-	maxText = 256
-	// page is how many entries Since returns at most.
-	page = 1_000
-)
-
-var errText = errors.New("memory: a text of the log is longer than 256 bytes")
+const defaultMaxEntries = 1_000_000
 
 // Engine is the memory of one process. It is safe for concurrent use.
 type Engine struct {
 	now func() time.Time
 
-	// Keys, counters and log have a lock each: none is ever held with another.
+	// Keys and counters have a lock each: neither is ever held with the other.
 	seenLock sync.Mutex
 	seen     *table[struct{}]
 
 	spentLock sync.Mutex
 	spent     *table[int64]
-
-	logLock sync.Mutex
-	log     []line
-	// last is the number of the line that was appended last; the first has 1.
-	last int
-}
-
-type line struct {
-	number int
-	text   string
-	until  int64
 }
 
 // New returns an engine in which nothing was seen yet.
@@ -139,49 +116,6 @@ func (e *Engine) count(left *authz.Allowance, now int64) {
 		return
 	}
 	e.spent.add(key, 1, now+int64(left.Reset))
-}
-
-// Append keeps a text, of at most 256 bytes, until then. 100,000 are kept at most.
-func (e *Engine) Append(ctx context.Context, text string, until time.Time) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if len(text) > maxText {
-		return errText
-	}
-	e.logLock.Lock()
-	defer e.logLock.Unlock()
-	if len(e.log) >= maxLog {
-		now := e.now().UnixNano()
-		e.log = slices.DeleteFunc(e.log, func(kept line) bool { return kept.until <= now })
-	}
-	if len(e.log) >= maxLog {
-		return errFull
-	}
-	e.last++
-	e.log = append(e.log, line{number: e.last, text: text, until: until.UnixNano()})
-	return nil
-}
-
-// Since returns what was appended after a mark, the oldest first, and the mark to go on
-// from: not all of it at once, but something where there is something. The first mark
-// is "". What has expired may be among it.
-func (e *Engine) Since(ctx context.Context, mark string) (texts []string, next string, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, "", err
-	}
-	// What is no number of ours is taken for the first mark: to be told twice is harmless.
-	after, err := strconv.Atoi(mark)
-	if err != nil {
-		after = 0
-	}
-	e.logLock.Lock()
-	defer e.logLock.Unlock()
-	from, _ := slices.BinarySearchFunc(e.log, after+1, func(kept line, number int) int { return kept.number - number })
-	for _, kept := range e.log[from:min(from+page, len(e.log))] {
-		texts, after = append(texts, kept.text), kept.number
-	}
-	return texts, strconv.Itoa(after), nil
 }
 
 // Ready is nil: there is nothing that could be away.

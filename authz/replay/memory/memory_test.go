@@ -126,32 +126,6 @@ func TestFullOfCountersIsAnError(t *testing.T) {
 	}
 }
 
-// The log drops what has expired where it is full, and nothing else.
-func TestFullLogIsAnError(t *testing.T) {
-	clock := newClock()
-	engine := memory.New(memory.Config{Now: clock.Now})
-	for n := range 100_000 {
-		until := clock.in(time.Minute)
-		if n == 5 {
-			until = clock.in(time.Hour)
-		}
-		if err := engine.Append(t.Context(), "x", until); err != nil {
-			t.Fatalf("Append() number %d = %v, want no error", n, err)
-		}
-	}
-	if err := engine.Append(t.Context(), "x", clock.in(time.Hour)); err == nil {
-		t.Error("Append() of one too many = nil, want an error")
-	}
-	clock.pass(time.Minute)
-	if err := engine.Append(t.Context(), "new", clock.in(time.Hour)); err != nil {
-		t.Errorf("Append() after most have expired = %v, want no error", err)
-	}
-	texts, next, err := engine.Since(t.Context(), "3")
-	if err != nil || len(texts) != 2 || texts[0] != "x" || texts[1] != "new" || next != "100001" {
-		t.Errorf("Since() = %q, %q, %v, want the two that have not expired", texts, next, err)
-	}
-}
-
 func BenchmarkFresh(b *testing.B) {
 	engine := memory.New(memory.Config{})
 	var n atomic.Int64

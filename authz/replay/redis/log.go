@@ -24,13 +24,15 @@ var (
 	errFull = errors.New("redis: the log is full of what has not expired")
 )
 
-// The log is a sorted set of texts by number, each with its number before it so that no
-// two are the same, and another of the same by expiry. The numbers are counted in a
-// hash, with a name that a log has for as long as its server keeps it: a mark of
-// another log is none.
+// The log is a sorted set of entries by number, and another of the same by expiry. The
+// numbers are counted in a hash. An entry is its number, something random, and its text.
 //
-// Since writes the name where there is none, so that a replica, which may be behind and
-// takes no writes, refuses it.
+// A mark is an entry less its text, and good while the server has that entry. A server
+// that was restored from an older dump counts anew from there, but what it gives a number
+// again is not that entry; one that lost its log has none. Either has the reader begin
+// again, and so has the last entry that was read, once it has expired and was dropped.
+//
+// Since writes, if nothing new, so that a replica, which may be behind, refuses it.
 var (
 	appendText = rueidis.NewLuaScriptNoSha(`
 local time = redis.call('TIME')
@@ -42,20 +44,21 @@ for _, entry in ipairs(over) do
 end
 if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) then return 0 end
 local number = redis.call('HINCRBY', KEYS[1], 'last', 1)
-local entry = string.format('%.0f', number) .. ':' .. ARGV[1]
+local entry = string.format('%.0f', number) .. ':' .. ARGV[4] .. ':' .. ARGV[1]
 redis.call('ZADD', KEYS[2], number, entry)
 redis.call('ZADD', KEYS[3], ARGV[2], entry)
 return 1`)
 
+	// ARGV are the mark, its number, and how many entries to return. It returns whether
+	// the mark is good, and what follows.
 	textsSince = rueidis.NewLuaScriptNoSha(`
-redis.call('HSETNX', KEYS[1], 'name', ARGV[3])
-local name = redis.call('HGET', KEYS[1], 'name')
-local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '0')
-local after = tonumber(ARGV[2])
-if name ~= ARGV[1] or after > last then after = 0 end
-local answer = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. string.format('%.0f', after), '+inf', 'LIMIT', 0, tonumber(ARGV[4]))
-table.insert(answer, 1, name)
-table.insert(answer, 2, string.format('%.0f', after))
+redis.call('HSETNX', KEYS[1], 'last', 0)
+if ARGV[1] ~= '' then
+	local entry = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[2], ARGV[2])[1]
+	if not entry or string.sub(entry, 1, #ARGV[1] + 1) ~= ARGV[1] .. ':' then return {'0'} end
+end
+local answer = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[2], '+inf', 'LIMIT', 0, tonumber(ARGV[3]))
+table.insert(answer, 1, '1')
 return answer`)
 )
 
@@ -68,7 +71,7 @@ func (e *Engine) Append(ctx context.Context, entry string, until time.Time) erro
 	if len(entry) > maxText {
 		return errText
 	}
-	arguments := []string{entry, text(until.UnixMilli() + 1), text(maxLog)}
+	arguments := []string{entry, text(until.UnixMilli() + 1), text(maxLog), rand.Text()}
 	kept, err := within(ctx, func() (int64, error) { return appendText.Exec(ctx, e.client, e.logKeys(), arguments).AsInt64() })
 	switch {
 	case err != nil:
@@ -81,37 +84,44 @@ func (e *Engine) Append(ctx context.Context, entry string, until time.Time) erro
 
 // Since returns what was appended after a mark, by anybody who shares the server, the
 // oldest first, and the mark to go on from: not all of it at once, but something where
-// there is something. The first mark is "", and one of a log that the server no longer
-// has is like it. What has expired may be among it.
+// there is something, and at the end nothing but the same mark. The first mark is "". One
+// of an entry that the server no longer has leads to nothing but the first mark. What has
+// expired may be returned too.
 func (e *Engine) Since(ctx context.Context, mark string) (texts []string, next string, err error) {
-	name, after := parseMark(mark)
-	arguments := []string{name, text(after), rand.Text(), text(page)}
+	number, known := numberOf(mark)
+	if !known {
+		return nil, "", ctx.Err()
+	}
+	arguments := []string{mark, text(number), text(page)}
 	answer, err := within(ctx, func() ([]string, error) { return textsSince.Exec(ctx, e.client, e.logKeys(), arguments).AsStrSlice() })
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, "", fault(err)
-	}
-	if len(answer) < 2 {
+	case len(answer) == 0:
 		return nil, "", errAnswer
+	case answer[0] != "1":
+		return nil, "", nil
 	}
-	last := answer[1]
-	for _, entry := range answer[2:] {
-		number, text, found := strings.Cut(entry, ":")
-		if !found {
+	next = mark
+	for _, entry := range answer[1:] {
+		parts := strings.SplitN(entry, ":", 3)
+		if len(parts) != 3 {
 			return nil, "", errAnswer
 		}
-		texts, last = append(texts, text), number
+		texts, next = append(texts, parts[2]), parts[0]+":"+parts[1]
 	}
-	return texts, answer[0] + ":" + last, nil
+	return texts, next, nil
 }
 
-// parseMark takes a mark apart; what is none of ours is that of no log.
-func parseMark(mark string) (name string, after int64) {
-	name, number, _ := strings.Cut(mark, ":")
-	after, err := strconv.ParseInt(number, 10, 64)
-	if err != nil || after < 0 {
-		return "", 0
+// numberOf is the number of a mark's entry, 0 of the first mark; what is no mark of ours
+// is not known.
+func numberOf(mark string) (number int64, known bool) {
+	if mark == "" {
+		return 0, true
 	}
-	return name, after
+	digits, _, found := strings.Cut(mark, ":")
+	number, err := strconv.ParseInt(digits, 10, 64)
+	return number, found && err == nil && number > 0
 }
 
 func text(n int64) string { return strconv.FormatInt(n, 10) }

@@ -16,7 +16,10 @@ import (
 	"github.com/countersign-io/countersign/authz/replay/replaytest"
 )
 
-var _ replay.Engine = (*redis.Engine)(nil)
+var (
+	_ replay.Engine = (*redis.Engine)(nil)
+	_ replay.Log    = (*redis.Engine)(nil)
+)
 
 func TestConformance(t *testing.T) {
 	server := redistest.Start(t)
@@ -27,6 +30,10 @@ func TestConformance(t *testing.T) {
 			Now:     time.Now,
 			Until:   replaytest.Eventually,
 		}
+	})
+	replaytest.RunLog(t, func(t *testing.T) replaytest.Logs {
+		server.Command(t, "FLUSHALL")
+		return replaytest.Logs{open(t, redis.Config{Address: server.Address}), open(t, redis.Config{Address: server.Address})}
 	})
 }
 
@@ -70,35 +77,63 @@ func TestServerComesAndGoes(t *testing.T) {
 	}
 }
 
-// What one who shares the server revoked, and all know, stays revoked where the server
-// lost it, and what comes afterwards is heard of too.
+// revoke revokes a token by a server's log.
+func revoke(t *testing.T, engine *redis.Engine, id string) {
+	t.Helper()
+	store := replay.New(engine, engine)
+	if err := store.Revoke(t.Context(), replay.Revocation{Issuer: "bank", ID: id}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatalf("Revoke() = %v, want no error", err)
+	}
+}
+
+func isRevoked(r *replay.Revocations, id string) bool {
+	revoked, _ := r.Revoked(&authz.Token{Issuer: "bank", Claims: map[string]any{"jti": id}})
+	return revoked
+}
+
+// What is known to be revoked stays so where the server lost it, or part of it, which is
+// told; and what comes afterwards is heard of, though it has the numbers of what was lost.
 func TestRevocationsOutliveAServerThatForgets(t *testing.T) {
-	server := redistest.Start(t)
-	revoke := func(r *replay.Revocations, id string) {
-		t.Helper()
-		if err := r.Revoke(t.Context(), replay.Revocation{Issuer: "bank", ID: id}, time.Now().Add(time.Hour)); err != nil {
-			t.Fatalf("Revoke() = %v, want no error", err)
-		}
-	}
-	is := func(r *replay.Revocations, id string) bool {
-		revoked, _ := r.Revoked(&authz.Token{Issuer: "bank", Claims: map[string]any{"jti": id}})
-		return revoked
-	}
-	engine := open(t, redis.Config{Address: server.Address})
-	one := replay.Follow(engine, nil)
-	t.Cleanup(one.Close)
-	two := replay.Follow(open(t, redis.Config{Address: server.Address}), nil)
-	t.Cleanup(two.Close)
-	revoke(one, "before")
-	revoke(one, "before too")
-	replaytest.Eventually(t, "the other to know", func() bool { return is(two, "before too") })
-	server.Kill()
-	server.Restart(t)
-	eventuallyReady(t, engine)
-	revoke(one, "after")
-	replaytest.Eventually(t, "the other to know", func() bool { return is(two, "after") })
-	if !is(one, "before") || !is(two, "before") {
-		t.Error("what was revoked before the server forgot is revoked no more")
+	for _, test := range []struct {
+		name string
+		// before is done when two are revoked, and forgets when a third is.
+		before, forgets func(t *testing.T, server *redistest.Server)
+		lost            int
+	}{
+		{"restarted", nil, func(t *testing.T, server *redistest.Server) { server.Kill(); server.Restart(t) }, 3},
+		{"flushed", nil, func(t *testing.T, server *redistest.Server) { server.Command(t, "FLUSHALL") }, 3},
+		{"restored from an older dump",
+			func(t *testing.T, server *redistest.Server) { server.Command(t, "SAVE") },
+			func(t *testing.T, server *redistest.Server) { server.Kill(); server.Restart(t) }, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := redistest.Start(t)
+			engine := open(t, redis.Config{Address: server.Address})
+			eventuallyReady(t, engine)
+			r := replay.Follow(open(t, redis.Config{Address: server.Address}), nil)
+			t.Cleanup(r.Close)
+			revoke(t, engine, "1")
+			revoke(t, engine, "2")
+			if test.before != nil {
+				test.before(t, server)
+			}
+			revoke(t, engine, "3")
+			replaytest.Eventually(t, "all to be known", func() bool { return isRevoked(r, "3") })
+			test.forgets(t, server)
+			eventuallyReady(t, engine)
+			revoke(t, engine, "4") // by the number of the first, or of the third
+			revoke(t, engine, "5")
+			replaytest.Eventually(t, "what came after to be known", func() bool { return isRevoked(r, "4") && isRevoked(r, "5") })
+			replaytest.Eventually(t, "what was lost to be told", func() bool { return r.State().Lost == test.lost })
+			for _, id := range []string{"1", "2", "3"} {
+				if !isRevoked(r, id) {
+					t.Errorf("%s is revoked no more", id)
+				}
+			}
+			if isRevoked(r, "6") {
+				t.Error("what nobody revoked is revoked")
+			}
+		})
 	}
 }
 
@@ -184,9 +219,8 @@ func TestNothingReadableIsKept(t *testing.T) {
 	if _, err := engine.Spend(t.Context(), limit("client:acme:ann")); err != nil {
 		t.Fatal(err)
 	}
-	revocations := replay.Follow(engine, nil)
-	t.Cleanup(revocations.Close)
-	if err := revocations.Revoke(t.Context(), replay.Revocation{Issuer: "https://login.bank.example", Subject: "ann"}, time.Now().Add(time.Hour)); err != nil {
+	store := replay.New(engine, engine)
+	if err := store.Revoke(t.Context(), replay.Revocation{Issuer: "https://login.bank.example", Subject: "ann"}, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	keys := server.Command(t, "KEYS *") + server.Command(t, "ZRANGE bank:log:texts 0 -1")

@@ -11,17 +11,18 @@ import (
 
 // revoked holds that what one client revokes is known to the other, and to one that
 // comes later, and nothing else is.
-func revoked(t *testing.T, f Fixture) {
-	one, two := follow(t, f, 0), follow(t, f, 1)
+func revoked(t *testing.T, logs Logs) {
+	one, two := follow(t, logs[0]), follow(t, logs[1])
 	token := func(n int) *authz.Token {
-		return &authz.Token{Issuer: "https://login.bank.example", Claims: map[string]any{"jti": fmt.Sprint(n)}, IssuedAt: f.Now()}
+		return &authz.Token{Issuer: "https://login.bank.example", Claims: map[string]any{"jti": fmt.Sprint(n)}, IssuedAt: time.Now()}
 	}
-	for n := range 1_500 { // more than an engine returns at once
-		if err := one.Revoke(t.Context(), replay.Revocation{Issuer: token(n).Issuer, ID: fmt.Sprint(n)}, f.Now().Add(time.Hour)); err != nil {
+	store := replay.New(nil, logs[0])
+	for n := range 1_500 { // more than a log returns at once
+		if err := store.Revoke(t.Context(), replay.Revocation{Issuer: token(n).Issuer, ID: fmt.Sprint(n)}, time.Now().Add(time.Hour)); err != nil {
 			t.Fatalf("Revoke() = %v, want no error", err)
 		}
 	}
-	for _, r := range []*replay.Revocations{one, two, follow(t, f, 1)} {
+	for _, r := range []*replay.Revocations{one, two, follow(t, logs[1])} {
 		Eventually(t, "the last token to be revoked", func() bool { return is(r, token(1_499)) })
 		for n := range 1_500 {
 			if !is(r, token(n)) {
@@ -31,12 +32,15 @@ func revoked(t *testing.T, f Fixture) {
 		if is(r, token(1_500)) {
 			t.Error("a token that nobody revoked is revoked")
 		}
+		if state := r.State(); state.Lost != 0 || state.Fault != nil {
+			t.Errorf("State() = %+v, want none lost and no fault", state)
+		}
 	}
 }
 
-func follow(t *testing.T, f Fixture, client int) *replay.Revocations {
+func follow(t *testing.T, log replay.Log) *replay.Revocations {
 	t.Helper()
-	r := replay.Follow(f.Clients[client], f.Now)
+	r := replay.Follow(log, nil)
 	t.Cleanup(r.Close)
 	return r
 }

@@ -147,6 +147,7 @@ func (c *Config) resolve(folder string) {
 	from(&c.Policy.Path)
 	from(&c.Audit.Folder)
 	if c.State != "" {
+		c.Replay.Revocations = filepath.Join(c.State, "revocations.log")
 		c.Audit.PseudonymKey = filepath.Join(c.State, "pseudonym.key")
 		c.Audit.InputKey = filepath.Join(c.State, "input.key")
 		if c.Audit.Folder == "" {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"crypto/rand"
 	"path/filepath"
 	"time"
@@ -13,12 +14,17 @@ import (
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 )
 
-// proofs are what proofs of possession are counted and made fresh with. They are opened
-// once, so that no reload forgets what was used, or changes what clients were told.
+// proofs are what proofs of possession are counted and made fresh with, and what tells
+// which tokens are revoked. They are opened once, so that no reload forgets what was used,
+// or changes what clients were told.
 type proofs struct {
-	nonces  *dpop.Nonces
-	replays *replay.Store
+	nonces      *dpop.Nonces
+	replays     *replay.Store
+	revocations *replay.Revocations
 }
+
+// tidyTimeout bounds how long another process that revokes may keep this one waiting.
+const tidyTimeout = 5 * time.Second
 
 // nonceKey is the file of the key of nonces.
 func nonceKey(state string) string { return filepath.Join(state, "nonce.key") }
@@ -37,10 +43,22 @@ func openProofs(cfg *config.Config) (*proofs, error) {
 	if err != nil {
 		return nil, cfg.Locate("replay", authz.ProblemsOf(err))
 	}
-	return &proofs{nonces: dpop.NewNonces(key.ID, key.Secret), replays: replays}, nil
+	ctx, cancel := context.WithTimeout(context.Background(), tidyTimeout)
+	defer cancel()
+	if err := replays.Tidy(ctx); err != nil {
+		replays.Close()
+		return nil, authz.Problems{{File: cfg.Replay.Revocations, What: err.Error(), Fix: "see that only Countersign writes to this file"}}
+	}
+	return &proofs{nonces: dpop.NewNonces(key.ID, key.Secret), replays: replays, revocations: replays.Follow()}, nil
 }
 
-// readProofs writes nothing, and has seen nothing before. Where the key of nonces cannot
+// close ends what was opened.
+func (p *proofs) close() {
+	p.revocations.Close()
+	p.replays.Close()
+}
+
+// readProofs writes nothing, and has seen nothing before; what is revoked is not among it. Where the key of nonces cannot
 // be read, no nonce stands.
 func readProofs(state string, now func() time.Time) *proofs {
 	var unread authz.Problems
@@ -49,5 +67,5 @@ func readProofs(state string, now func() time.Time) *proofs {
 		key = &secret.Key{ID: "none", Secret: make([]byte, secret.Size)}
 		rand.Read(key.Secret)
 	}
-	return &proofs{nonces: dpop.NewNonces(key.ID, key.Secret), replays: replay.New(memory.New(memory.Config{Now: now}))}
+	return &proofs{nonces: dpop.NewNonces(key.ID, key.Secret), replays: replay.New(memory.New(memory.Config{Now: now}), nil)}
 }

@@ -274,7 +274,7 @@ func (s *System) Close() error {
 		s.keys.Close()
 	}
 	if s.proofs != nil {
-		s.proofs.replays.Close()
+		s.proofs.close()
 	}
 	var err error
 	if s.log != nil {
