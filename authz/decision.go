@@ -118,6 +118,8 @@ type Decision struct {
 	Answers Answers
 	// InteractionID is a UUID as the client spelled it, or ours, or "" where the API has none.
 	InteractionID string
+	// Unchecked are those of Facts.
+	Unchecked []Reason
 
 	Revision string
 	Elapsed  time.Duration

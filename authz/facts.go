@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"net/http"
 	"slices"
 	"time"
 )
@@ -115,6 +116,9 @@ type Token struct {
 	// NextNonce is what the client's next proof must hold where the nonce of this
 	// request's is soon refused (RFC 9449 §8.2), or "".
 	NextNonce string
+	// Uncounted means that whether this request's proof was used before could not be
+	// told, and that the operation takes it all the same.
+	Uncounted bool
 }
 
 // Certificate is the client certificate of the connection. That it is here says
@@ -198,6 +202,10 @@ type Operation struct {
 	Stream bool
 	// Browsers is Answers' for callers who have authenticated.
 	Browsers bool
+	// Revocation is what must be known of revocations for a token to be taken.
+	Revocation Revocation
+	// Replay is what becomes of requests while what is used or spent cannot be told.
+	Replay Replay
 }
 
 // Requirement is one alternative of an operation's security.
@@ -225,6 +233,25 @@ type Grant string
 
 // GrantScope lets holding the contract's scopes grant the operation.
 const GrantScope Grant = "scope"
+
+// Revocation says how much must be known of revocations. The zero Revocation takes what is
+// known, however old.
+type Revocation string
+
+// What must be known of revocations.
+const (
+	// RevocationKnown takes what is known, as the zero Revocation does, in so many words.
+	RevocationKnown Revocation = "known"
+	// RevocationRequired takes a token only where it is known as of now that it is not revoked.
+	RevocationRequired Revocation = "required"
+)
+
+// Replay says what becomes of requests while the store of proofs that were used and limits
+// that are spent does not answer. The zero Replay refuses them.
+type Replay string
+
+// ReplayBestEffort lets them go on, where their method is safe: see Match.BestEffort.
+const ReplayBestEffort Replay = "best_effort"
 
 // StepUp is how recent and how strong the user's authentication must be (RFC 9470).
 type StepUp struct {
@@ -271,6 +298,16 @@ type Match struct {
 	Parameters map[string]string
 	// Allowed are the methods of the path, where it is the method that is not known.
 	Allowed []string
+}
+
+// BestEffort reports a request that goes on where its proof and its limits cannot be
+// counted: the contract says so, and to do it twice does no more than to do it once (RFC
+// 9110 §9.2.1). What was not checked stands in the record.
+func (m Match) BestEffort() bool {
+	if m.Operation == nil || m.Operation.Replay != ReplayBestEffort {
+		return false
+	}
+	return m.Operation.Method == http.MethodGet || m.Operation.Method == http.MethodHead
 }
 
 // Object is one thing that a request names.
@@ -363,6 +400,9 @@ type Facts struct {
 
 	// Spending is what came of the limits of an allow.
 	Spending Spending
+	// Unchecked are the reasons for which the request would have been refused, had its
+	// contract not let it go on unchecked.
+	Unchecked []Reason
 
 	// Answers are those of the API, and InteractionID is a UUID, or "" where it has none.
 	Answers       Answers

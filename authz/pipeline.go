@@ -17,6 +17,9 @@ type Pipeline struct {
 	Owners   Owners
 	// Limiter may be nil where no policy sets limits.
 	Limiter Limiter
+	// Revocations may be nil where nothing is revoked. An operation that requires to know
+	// of them is refused then.
+	Revocations Revocations
 
 	Pseudonyms Pseudonyms
 	Recorder   Recorder
@@ -80,8 +83,16 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	}
 	// The token is good, and its sender holds what it is bound to. No token is
 	// forgiven where the operation takes none; a bad one never is.     401, 400, 503
-	f.Token, err = s.Tokens.Verify(ctx, f.Match.API, f.Request, f.Certificate, f.Time)
+	f.Token, err = s.Tokens.Verify(ctx, f.Match, f.Request, f.Certificate, f.Time)
 	if err = unlessAnonymous(err, f.Match.Operation); err != nil {
+		return v, err
+	}
+	if f.Token != nil && f.Token.Uncounted {
+		f.Unchecked = append(f.Unchecked, ReplaysUnavailable)
+	}
+	// The token is not revoked: that is asked for a token that was verified before, too.
+	// Where the contract requires it, what is known must be of now.            401, 503
+	if err = p.stands(f); err != nil {
 		return v, err
 	}
 	// That the path or the method is not known is told only now, to callers with a
@@ -160,7 +171,7 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 func (p *Pipeline) denial(f *Facts, err error) Decision {
 	d := p.decision(f, ReasonOf(err))
 	d.Detail = err.Error()
-	var replay *Replay
+	var replay *Replayed
 	if errors.As(err, &replay) {
 		d.Caller = replay.Caller
 	}
@@ -169,7 +180,7 @@ func (p *Pipeline) denial(f *Facts, err error) Decision {
 
 func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs, Spending: f.Spending,
-		Answers: f.answers(), InteractionID: f.InteractionID}
+		Answers: f.answers(), InteractionID: f.InteractionID, Unchecked: f.Unchecked}
 	if f.Token != nil {
 		d.NextNonce = f.Token.NextNonce
 	}

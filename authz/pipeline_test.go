@@ -23,6 +23,7 @@ type fakes struct {
 	inspect     func() (Inspection, error)
 	certificate func() (*Certificate, error)
 	token       func(ctx context.Context) (*Token, error)
+	revoked     func() (bool, time.Time)
 	consent     func(ctx context.Context, caller Caller) (*Consent, error)
 	owned       func(ctx context.Context) (map[Object]Ownership, error)
 	input       func() (*Input, error)
@@ -55,9 +56,10 @@ func (f *fakes) Inspect(Match, *Request, Target) (Inspection, error) {
 	return f.inspect()
 }
 func (f *fakes) Read(*Request) (*Certificate, error) { return f.certificate() }
-func (f *fakes) Verify(ctx context.Context, _ API, _ *Request, _ *Certificate, _ time.Time) (*Token, error) {
+func (f *fakes) Verify(ctx context.Context, _ Match, _ *Request, _ *Certificate, _ time.Time) (*Token, error) {
 	return f.token(ctx)
 }
+func (f *fakes) Revoked(*Token) (bool, time.Time) { return f.revoked() }
 func (f *fakes) Consent(ctx context.Context, caller Caller) (*Consent, error) {
 	return f.consent(ctx, caller)
 }
@@ -80,6 +82,13 @@ func (f *fakes) limited(n int) {
 		limits = append(limits, Limit{Name: fmt.Sprintf("limit_%d", i), Key: "k", Max: 1, Window: time.Duration(i+1) * time.Minute})
 	}
 	f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true, Limits: limits}, nil }
+}
+
+// requires has the operation say what must be known of revocations.
+func (f *fakes) requires(revocation Revocation) {
+	asking := *operation
+	asking.Revocation = revocation
+	f.match = func() (Match, error) { return Match{API: "bank", Operation: &asking}, nil }
 }
 func (f *fakes) Input(*Facts) (*Input, error) { return f.input() }
 func (f *fakes) Subject(Caller) string        { return f.pseudonym() }
@@ -117,6 +126,7 @@ func allowing() *fakes {
 		},
 		certificate: func() (*Certificate, error) { return nil, nil },
 		token:       func(context.Context) (*Token, error) { return ann, nil },
+		revoked:     func() (bool, time.Time) { return false, testTime },
 		consent:     func(context.Context, Caller) (*Consent, error) { return &Consent{ID: "c-1"}, nil },
 		owned: func(context.Context) (map[Object]Ownership, error) {
 			return map[Object]Ownership{account: {Relation: "owner"}}, nil
@@ -131,7 +141,7 @@ func allowing() *fakes {
 }
 
 func (f *fakes) pipeline() *Pipeline {
-	p := &Pipeline{Consents: f, Owners: f, Limiter: f, Pseudonyms: f, Recorder: f, Now: func() time.Time { return testTime }}
+	p := &Pipeline{Consents: f, Owners: f, Limiter: f, Revocations: f, Pseudonyms: f, Recorder: f, Now: func() time.Time { return testTime }}
 	p.Load(&Snapshot{Revision: "r1", Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f, Inputs: f})
 	return p
 }
@@ -237,6 +247,12 @@ func TestFailClosed(t *testing.T) {
 		{name: "token verifier hangs", timeout: true, breaks: func(f *fakes) {
 			f.token = func(ctx context.Context) (*Token, error) { return nil, hang(ctx) }
 		}, want: DeadlineExceeded},
+		{name: "token is revoked", breaks: func(f *fakes) { f.revoked = func() (bool, time.Time) { return true, testTime } }, want: TokenRevoked},
+		{name: "what is revoked was never known, and must be", breaks: func(f *fakes) {
+			f.requires(RevocationRequired)
+			f.revoked = func() (bool, time.Time) { return false, time.Time{} }
+		}, want: RevocationsUnavailable},
+		{name: "telling what is revoked panics", breaks: func(f *fakes) { f.revoked = func() (bool, time.Time) { panic("x") } }, want: Internal},
 		{name: "inspection refuses", breaks: func(f *fakes) {
 			f.inspect = func() (Inspection, error) { return Inspection{}, BodyMalformed }
 		}, want: BodyMalformed},
@@ -446,6 +462,7 @@ func TestPrecedence(t *testing.T) {
 	refuse := map[string]func(*fakes){
 		"certificate": func(f *fakes) { f.certificate = func() (*Certificate, error) { return nil, CertificateMalformed } },
 		"token":       func(f *fakes) { f.token = func(context.Context) (*Token, error) { return nil, TokenExpired } },
+		"revocation":  func(f *fakes) { f.revoked = func() (bool, time.Time) { return true, testTime } },
 		"unknown": func(f *fakes) {
 			f.match = func() (Match, error) { return Match{API: "bank"}, UnknownPath }
 		},
@@ -472,6 +489,9 @@ func TestPrecedence(t *testing.T) {
 	}{
 		{[]string{"path", "token"}, PathNotCanonical},
 		{[]string{"certificate", "token"}, CertificateMalformed},
+		{[]string{"token", "revocation"}, TokenExpired},
+		{[]string{"revocation", "unknown"}, TokenRevoked},
+		{[]string{"revocation", "role"}, TokenRevoked},
 		{[]string{"token", "unknown"}, TokenExpired},
 		{[]string{"unknown", "inspect"}, UnknownPath},
 		{[]string{"role", "token"}, TokenExpired},
@@ -712,7 +732,7 @@ func TestDistinctObjectsAreAskedOnce(t *testing.T) {
 func TestReplayIsRecordedWithWhoseItWas(t *testing.T) {
 	f := allowing()
 	f.token = func(context.Context) (*Token, error) {
-		return nil, fmt.Errorf("wrapped: %w", &Replay{Caller: ann.Caller, Err: fmt.Errorf("proof: %w", ProofReplayed)})
+		return nil, fmt.Errorf("wrapped: %w", &Replayed{Caller: ann.Caller, Err: fmt.Errorf("proof: %w", ProofReplayed)})
 	}
 	got := f.pipeline().Check(t.Context(), getAccount())
 	if got.Allowed || got.Reason != ProofReplayed || got.Caller.Subject != "ann" || got.Pseudonym == "" || len(f.asked) > 0 {

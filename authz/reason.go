@@ -93,6 +93,8 @@ const (
 	CertificateConflict
 
 	AuthorizationDetails
+	TokenRevoked
+	RevocationsUnavailable
 
 	reasonCount
 )
@@ -197,7 +199,9 @@ var reasons = [reasonCount]struct {
 	CertificateConflict: {"certificate_conflict", http.StatusBadRequest, noOAuthError, "Two different client certificates were forwarded"},
 
 	// RFC 9396 has no code of its own for resource servers.
-	AuthorizationDetails: {"authorization_details", http.StatusForbidden, lacksScope, "The access token's authorization details do not allow this"},
+	AuthorizationDetails:   {"authorization_details", http.StatusForbidden, lacksScope, "The access token's authorization details do not allow this"},
+	TokenRevoked:           {"token_revoked", http.StatusUnauthorized, invalidToken, "The access token was revoked"},
+	RevocationsUnavailable: {"revocations_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.
@@ -230,19 +234,19 @@ func (r Reason) known() Reason {
 	return r
 }
 
-// Replay is ProofReplayed, with whose token it was: everything about the token and its
+// Replayed is ProofReplayed, with whose token it was: everything about the token and its
 // proof was right but that they came before. That is for the record alone; whoever sent
 // them again may be somebody else.
-type Replay struct {
+type Replayed struct {
 	Caller Caller
 	Err    error
 }
 
 // Error is the wrapped error's text, which names nobody.
-func (r *Replay) Error() string { return r.Err.Error() }
+func (r *Replayed) Error() string { return r.Err.Error() }
 
 // Unwrap returns what wraps ProofReplayed.
-func (r *Replay) Unwrap() error { return r.Err }
+func (r *Replayed) Unwrap() error { return r.Err }
 
 // ReasonOf finds the Reason in err's chain. An error without one is Internal:
 // it is a fault of ours, and its text is for the record, never for the caller.

@@ -29,6 +29,10 @@ func (p *Pipeline) spend(ctx context.Context, f *Facts, v *Verdict) error {
 	spent := make(chan outcome[Spending], 1)
 	go guard(spent, func() (Spending, error) { return p.Limiter.Spend(ctx, limits) })
 	spending, err := await(ctx, spent)
+	if err != nil && f.Match.BestEffort() {
+		f.Unchecked = append(f.Unchecked, LimitsUnavailable)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("limits: %w: %w", LimitsUnavailable, err)
 	}

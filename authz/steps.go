@@ -38,11 +38,11 @@ type Certificates interface {
 
 // Tokens verifies access tokens.
 type Tokens interface {
-	// Verify returns the request's token, verified for the API at the given time
-	// and bound, where it is bound, to the certificate, which may be nil. Without
-	// credentials its error wraps NoCredentials, or UnsupportedScheme; with
-	// ProofReplayed it is a *Replay.
-	Verify(ctx context.Context, api API, request *Request, certificate *Certificate, at time.Time) (*Token, error)
+	// Verify returns the request's token, verified for the match's API at the given
+	// time and bound, where it is bound, to the certificate, which may be nil. The
+	// match's operation may be nil. Without credentials its error wraps NoCredentials,
+	// or UnsupportedScheme; with ProofReplayed it is a *Replayed.
+	Verify(ctx context.Context, match Match, request *Request, certificate *Certificate, at time.Time) (*Token, error)
 }
 
 // ProofTerms tells what APIs ask of proofs of possession.

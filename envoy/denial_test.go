@@ -94,6 +94,9 @@ var golden = map[authz.Reason]struct {
 	authz.CertificateConflict:  {400, "certificate_conflict", ""},
 	authz.CertificateRole:      {403, "certificate_role", ""},
 	authz.AuthorizationDetails: {403, "authorization_details", realmOnly + `, error="insufficient_scope", error_description="The access token's authorization details do not allow this"`},
+
+	authz.TokenRevoked:           {401, "token_revoked", invalid + `"The access token was revoked"`},
+	authz.RevocationsUnavailable: {503, "revocations_unavailable", ""},
 }
 
 // takesProofs is an API that takes proofs of possession, and demands a nonce.

@@ -48,6 +48,8 @@ func fullRecord() authz.Record {
 		Owned:   map[authz.Object]authz.Ownership{mine: {Relation: "joint", Region: "GB"}},
 		Consent: &authz.Consent{ID: "zz-consent", Status: "Authorised", Subject: "zz-subject", Objects: []authz.Object{other}},
 		Region:  authz.Region{Service: "GB", Caller: "GB"},
+
+		Unchecked: []authz.Reason{authz.ReplaysUnavailable, authz.LimitsUnavailable},
 	}
 	decision := &authz.Decision{
 		ID:     authz.DecisionID{0x12, 0x34},
@@ -73,7 +75,7 @@ const fullLine = `{"allowed":false,"api":"accounts","binding":["mtls"],` +
 	`"operation":"GetAccount","path":"/accounts/{AccountId}","policyReason":"not_owner",` +
 	`"psd2":{"authority":"GB-FCA","id":"PSDGB-FCA-123456","roles":["PSP_AI","PSP_PI"]},"pseudonymKeyId":"k1","reason":"policy_denied",` +
 	`"refusals":["not_owner","consent:@consent"],"region":{"caller":"GB","service":"GB"},"revision":"sha256:abc","status":403,` +
-	`"time":"2026-11-20T09:00:00.000000123Z","traceId":"0af7651916cd43dd8448eb211c80319c","waived":["not_owner:account/@account"]}`
+	`"time":"2026-11-20T09:00:00.000000123Z","traceId":"0af7651916cd43dd8448eb211c80319c","unchecked":["replays_unavailable","limits_unavailable"],"waived":["not_owner:account/@account"]}`
 
 // Pseudonyms of fullRecord, computed with another implementation of HMAC-SHA256: a
 // change of them cuts all records of a key off from those before.

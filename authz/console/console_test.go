@@ -96,7 +96,7 @@ func TestMetricsCountDecisions(t *testing.T) {
 	checker := Checks(fake, shown.Metrics)
 	operation := &authz.Operation{ID: "ReadAccount", API: "bank"}
 	for _, decision := range []authz.Decision{
-		{Allowed: true, Reason: authz.Granted, Operation: operation},
+		{Allowed: true, Reason: authz.Granted, Operation: operation, Unchecked: []authz.Reason{authz.ReplaysUnavailable}},
 		{Reason: authz.PolicyDenied, Verdict: authz.Verdict{Reason: "not_owner"}, Operation: operation},
 		{Reason: authz.UnknownPath},
 	} {
@@ -110,10 +110,28 @@ func TestMetricsCountDecisions(t *testing.T) {
 		`countersign_decisions_total{allowed="true",api="bank",operation="ReadAccount",reason="granted"} 1`,
 		`countersign_decisions_total{allowed="false",api="bank",operation="ReadAccount",reason="not_owner"} 1`,
 		`countersign_decisions_total{allowed="false",api="",operation="",reason="unknown_path"} 1`,
+		`countersign_unchecked_total{api="bank",operation="ReadAccount",reason="replays_unavailable"} 1`,
 		`countersign_check_duration_seconds_count{api="bank"} 2`,
 	} {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("metrics lack %s", line)
+		}
+	}
+}
+
+func TestMetricsTellWhatIsKnownOfRevocations(t *testing.T) {
+	shown := pages()
+	asOf, lost := time.Time{}, 0
+	Revocations(func() (time.Time, int) { return asOf, lost }, shown.Metrics)
+	base := open(t, shown)
+	if _, body := get(t, base+"/metrics"); !strings.Contains(body, "\ncountersign_revocations_age_seconds +Inf\n") {
+		t.Errorf("never known: metrics lack an infinite age:\n%s", body)
+	}
+	asOf, lost = time.Now().Add(-24*time.Hour), 3
+	_, body := get(t, base+"/metrics")
+	for _, text := range []string{"\ncountersign_revocations_age_seconds 864", "\ncountersign_revocations_lost 3\n"} {
+		if !strings.Contains(body, text) {
+			t.Errorf("metrics lack %q:\n%s", text, body)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package console
 
 import (
 	"context"
+	"math"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,12 +20,14 @@ var buckets = []float64{
 type counting struct {
 	next      authz.Checker
 	decisions *prometheus.CounterVec
+	unchecked *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
 }
 
 // Checks counts and times what next decides:
 //
 //	countersign_decisions_total{api, operation, allowed, reason}
+//	countersign_unchecked_total{api, operation, reason}
 //	countersign_check_duration_seconds{api}
 //
 // Labels are the contract's and the policy's own words, never a request's.
@@ -33,11 +37,14 @@ func Checks(next authz.Checker, registry *prometheus.Registry) authz.Checker {
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_decisions_total", Help: "Decisions by operation and reason."},
 			[]string{"api", "operation", "allowed", "reason"}),
+		unchecked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_unchecked_total", Help: "Requests that went on unchecked where the contract lets them, by the reason that would have refused them."},
+			[]string{"api", "operation", "reason"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "countersign_check_duration_seconds", Help: "Time in Countersign until a decision stood, in seconds.", Buckets: buckets},
 			[]string{"api"}),
 	}
-	registry.MustRegister(c.decisions, c.seconds)
+	registry.MustRegister(c.decisions, c.unchecked, c.seconds)
 	return c
 }
 
@@ -53,6 +60,32 @@ func Shed(shed func() uint64, registry *prometheus.Registry) {
 		func() float64 { return float64(shed()) }))
 }
 
+// Revocations tells how well it is known which tokens are revoked:
+//
+//	countersign_revocations_age_seconds
+//	countersign_revocations_lost
+//
+// state is as of when that is known, zero where it never was, and how many revocations
+// are known here alone; it must be safe for concurrent use.
+func Revocations(state func() (asOf time.Time, lost int), registry *prometheus.Registry) {
+	registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "countersign_revocations_age_seconds", Help: "Since when it is not known what else was revoked, in seconds; infinite where it never was."},
+			func() float64 {
+				asOf, _ := state()
+				if asOf.IsZero() {
+					return math.Inf(1)
+				}
+				return time.Since(asOf).Seconds()
+			}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "countersign_revocations_lost", Help: "Revocations in force here that their store has lost: who starts anew does not know of them."},
+			func() float64 {
+				_, lost := state()
+				return float64(lost)
+			}))
+}
+
 // Check is that of the wrapped Checker.
 func (c *counting) Check(ctx context.Context, request *authz.Request) authz.Decision {
 	decision := c.next.Check(ctx, request)
@@ -61,6 +94,9 @@ func (c *counting) Check(ctx context.Context, request *authz.Request) authz.Deci
 		api = string(decision.Operation.API)
 	}
 	c.decisions.WithLabelValues(api, decision.OperationID(), strconv.FormatBool(decision.Allowed), decision.Code()).Inc()
+	for _, reason := range decision.Unchecked {
+		c.unchecked.WithLabelValues(api, decision.OperationID(), reason.String()).Inc()
+	}
 	c.seconds.WithLabelValues(api).Observe(decision.Elapsed.Seconds())
 	return decision
 }

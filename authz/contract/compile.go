@@ -23,6 +23,8 @@ type compiler struct {
 	wideRoles [][]string
 	// wideBrowsers is what the document says of scripts.
 	wideBrowsers bool
+	// wideRevocation is what the document says of revocations.
+	wideRevocation authz.Revocation
 	// security is the document's own, for operations that have none.
 	security []authz.Requirement
 	secured  bool

@@ -253,3 +253,35 @@ func TestUKOpenBanking(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatMustBeKnown(t *testing.T) {
+	document := []byte(`openapi: 3.1.0
+security: []
+x-countersign: {revocation: required}
+paths:
+  /a:
+    get: {operationId: wide, x-countersign: {replay: best_effort}}
+    head: {operationId: head, x-countersign: {replay: best_effort}}
+    put: {operationId: known, x-countersign: {revocation: known}}
+    post: {operationId: required, x-countersign: {revocation: required}}
+`)
+	operations, problems := compile(API{Name: "bank", Document: "openapi.yaml"}, document, &node{})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	type rules struct {
+		Revocation authz.Revocation
+		Replay     authz.Replay
+	}
+	got := map[string]rules{}
+	for _, o := range operations {
+		got[o.ID] = rules{o.Revocation, o.Replay}
+	}
+	want := map[string]rules{
+		"wide": {authz.RevocationRequired, authz.ReplayBestEffort}, "head": {authz.RevocationRequired, authz.ReplayBestEffort},
+		"known": {authz.RevocationKnown, ""}, "required": {authz.RevocationRequired, ""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("operations (-want +got):\n%s", diff)
+	}
+}

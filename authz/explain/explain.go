@@ -88,6 +88,8 @@ type Checker struct {
 
 	mu    sync.Mutex
 	calls [stepCount]call
+	// known is when what is known of revocations was read.
+	known time.Time
 	// kept is what the pipeline offered for the record. There is room for it.
 	kept chan authz.Record
 }
@@ -103,16 +105,26 @@ var (
 	errSecond     = errors.New("explain: another check was kept already")
 )
 
-// New returns a Checker that decides by the snapshot and the stores, which may be nil
-// as a Pipeline's may, as if the request came at now; nil means the clock.
-func New(snapshot *authz.Snapshot, consents authz.Consents, owners authz.Owners, now func() time.Time) *Checker {
+// Stores are what is asked beside the snapshot. Each may be nil as a Pipeline's may.
+type Stores struct {
+	Consents    authz.Consents
+	Owners      authz.Owners
+	Revocations authz.Revocations
+}
+
+// New returns a Checker that decides by the snapshot and the stores, as if the request
+// came at now; nil means the clock.
+func New(snapshot *authz.Snapshot, stores Stores, now func() time.Time) *Checker {
 	c := &Checker{kept: make(chan authz.Record, 1)}
 	c.pipeline.Now, c.pipeline.Pseudonyms, c.pipeline.Recorder, c.pipeline.Limiter = now, c, c, unspent{}
-	if consents != nil {
-		c.pipeline.Consents = keptConsents{consents, c}
+	if stores.Consents != nil {
+		c.pipeline.Consents = keptConsents{stores.Consents, c}
 	}
-	if owners != nil {
-		c.pipeline.Owners = keptOwners{owners, c}
+	if stores.Owners != nil {
+		c.pipeline.Owners = keptOwners{stores.Owners, c}
+	}
+	if stores.Revocations != nil {
+		c.pipeline.Revocations = keptRevocations{stores.Revocations, c}
 	}
 	kept := *snapshot
 	kept.Contracts = keptContracts{snapshot.Contracts, c}
@@ -151,7 +163,7 @@ func (c *Checker) Explain(ctx context.Context) (*Explanation, error) {
 	case record := <-c.kept:
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		t := &telling{calls: c.calls, decision: record.Decision, facts: record.Facts, hidden: credentialsOf(record.Facts.Request)}
+		t := &telling{calls: c.calls, known: c.known, decision: record.Decision, facts: record.Facts, hidden: credentialsOf(record.Facts.Request)}
 		return t.explanation(), nil
 	case <-ctx.Done():
 		return nil, errUnfinished

@@ -31,6 +31,8 @@ type fakeSteps struct {
 	// hangs answer only when the check's time is over, which they end.
 	hangs  map[step]bool
 	cancel context.CancelFunc
+	// revoked says that the token is, and unread that what is revoked is not known.
+	revoked, unread bool
 }
 
 func (f *fakeSteps) fault(ctx context.Context, s step) error {
@@ -56,11 +58,19 @@ func (f *fakeSteps) Read(*authz.Request) (*authz.Certificate, error) {
 	return f.certificate, f.fault(context.Background(), reading)
 }
 
-func (f *fakeSteps) Verify(ctx context.Context, _ authz.API, _ *authz.Request, _ *authz.Certificate, _ time.Time) (*authz.Token, error) {
+func (f *fakeSteps) Verify(ctx context.Context, _ authz.Match, _ *authz.Request, _ *authz.Certificate, _ time.Time) (*authz.Token, error) {
 	if err := f.fault(ctx, verifying); err != nil {
 		return nil, err
 	}
 	return f.token, nil
+}
+
+func (f *fakeSteps) Revoked(*authz.Token) (bool, time.Time) {
+	_ = f.fault(context.Background(), revoking)
+	if f.unread {
+		return f.revoked, time.Time{}
+	}
+	return f.revoked, testTime
 }
 
 func (f *fakeSteps) Consent(ctx context.Context, _ authz.Caller) (*authz.Consent, error) {
@@ -103,7 +113,7 @@ func explained(t *testing.T, f *fakeSteps, target string, headers ...authz.Heade
 	snapshot := &authz.Snapshot{Revision: "r", Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f}
 	request := &authz.Request{API: "bank", Method: "GET", Host: "api.example", Target: target, Headers: headers}
 	now := func() time.Time { return testTime }
-	checker := New(snapshot, f, f, now)
+	checker := New(snapshot, Stores{Consents: f, Owners: f, Revocations: f}, now)
 	decision := checker.Check(ended(t, f), request)
 	e, err := checker.Explain(t.Context())
 	if err != nil {
@@ -112,7 +122,7 @@ func explained(t *testing.T, f *fakeSteps, target string, headers ...authz.Heade
 	if e.Decision.ID != decision.ID {
 		t.Errorf("explains the decision %s, want %s", e.Decision.ID, decision.ID)
 	}
-	pipeline := &authz.Pipeline{Consents: f, Owners: f, Now: now, Pseudonyms: fakeRecords{}, Recorder: fakeRecords{}}
+	pipeline := &authz.Pipeline{Consents: f, Owners: f, Revocations: f, Now: now, Pseudonyms: fakeRecords{}, Recorder: fakeRecords{}}
 	pipeline.Load(snapshot)
 	return e, pipeline.Check(ended(t, f), request)
 }
@@ -142,7 +152,7 @@ func outcomesOf(e *Explanation) string {
 }
 
 // TestOutcomes lets each step refuse, panic or hang, and holds what is told of every
-// step: path, operation, certificate, token, scopes, objects, consent, ownership,
+// step: path, operation, certificate, token, revocation, scopes, objects, consent, ownership,
 // region, policy. What is kept is decided as what is not.
 func TestOutcomes(t *testing.T) {
 	faults := func(s step, err error) func(*fakeSteps) {
@@ -169,59 +179,67 @@ func TestOutcomes(t *testing.T) {
 		want   string
 		reason authz.Reason
 	}{
-		{"an allowed request", "/a", func(*fakeSteps) {}, "pppppppppp", authz.Granted},
-		{"a public operation", "/a", public, "ppppppnnpp", authz.Granted},
+		{"an allowed request", "/a", func(*fakeSteps) {}, "ppppppppppp", authz.Granted},
+		{"a public operation", "/a", public, "ppppnppnnpp", authz.Granted},
 		{"staff own nothing", "/a", func(f *fakeSteps) {
 			f.token.Caller.Kind, f.match.Operation.Security[0].Kinds = authz.Staff, nil
-		}, "pppppppnpp", authz.Granted},
-		{"a token that names no consent", "/a", func(f *fakeSteps) { f.token.Caller.Consent = "" }, "ppppppnppp", authz.Granted},
-		{"a path with two meanings", "/a/../b", func(*fakeSteps) {}, "R---------", authz.PathNotCanonical},
-		{"no contract", "/a", faults(matching, authz.NoContract), "pR--------", authz.NoContract},
-		{"matching panics", "/a", panics(matching), "pR--------", authz.Internal},
-		{"an unreadable certificate", "/a", faults(reading, authz.CertificateMalformed), "ppR-------", authz.CertificateMalformed},
-		{"reading panics", "/a", panics(reading), "ppR-------", authz.Internal},
-		{"no certificate where one is asked for", "/a", func(f *fakeSteps) { f.match.Operation.PSD2 = [][]string{{"PSP_AI"}} }, "ppRp------", authz.CertificateRequired},
+		}, "ppppppppnpp", authz.Granted},
+		{"a token that names no consent", "/a", func(f *fakeSteps) { f.token.Caller.Consent = "" }, "pppppppnppp", authz.Granted},
+		{"a path with two meanings", "/a/../b", func(*fakeSteps) {}, "R----------", authz.PathNotCanonical},
+		{"no contract", "/a", faults(matching, authz.NoContract), "pR---------", authz.NoContract},
+		{"matching panics", "/a", panics(matching), "pR---------", authz.Internal},
+		{"an unreadable certificate", "/a", faults(reading, authz.CertificateMalformed), "ppR--------", authz.CertificateMalformed},
+		{"reading panics", "/a", panics(reading), "ppR--------", authz.Internal},
+		{"no certificate where one is asked for", "/a", func(f *fakeSteps) { f.match.Operation.PSD2 = [][]string{{"PSP_AI"}} }, "ppRpp------", authz.CertificateRequired},
 		{"a certificate without the role", "/a", func(f *fakeSteps) {
 			f.match.Operation.PSD2, f.certificate = [][]string{{"PSP_AI"}}, &authz.Certificate{}
-		}, "ppRp------", authz.CertificateRole},
-		{"an expired token", "/a", faults(verifying, authz.TokenExpired), "pppR------", authz.TokenExpired},
-		{"no token", "/a", faults(verifying, authz.NoCredentials), "pppR------", authz.NoCredentials},
+		}, "ppRpp------", authz.CertificateRole},
+		{"an expired token", "/a", faults(verifying, authz.TokenExpired), "pppR-------", authz.TokenExpired},
+		{"no token", "/a", faults(verifying, authz.NoCredentials), "pppR-------", authz.NoCredentials},
 		{"a bad token on a public operation", "/a", func(f *fakeSteps) {
 			public(f)
 			f.faults[verifying] = authz.TokenExpired
-		}, "pppR------", authz.TokenExpired},
-		{"verifying panics", "/a", panics(verifying), "pppR------", authz.Internal},
-		{"verifying hangs", "/a", hangs(verifying), "pppR------", authz.DeadlineExceeded},
-		{"an unknown path with a good token", "/a", faults(matching, authz.UnknownPath), "pRpp------", authz.UnknownPath},
+		}, "pppR-------", authz.TokenExpired},
+		{"verifying panics", "/a", panics(verifying), "pppR-------", authz.Internal},
+		{"verifying hangs", "/a", hangs(verifying), "pppR-------", authz.DeadlineExceeded},
+		{"an unknown path with a good token", "/a", faults(matching, authz.UnknownPath), "pRppp------", authz.UnknownPath},
 		{"an unknown path without a token", "/a", func(f *fakeSteps) {
 			f.match.Operation = nil
 			f.faults = map[step]error{matching: authz.UnknownPath, verifying: authz.NoCredentials}
-		}, "pfpR------", authz.NoCredentials},
-		{"a scope that lacks", "/a", func(f *fakeSteps) { f.token.Caller.Scopes = nil }, "ppppR-----", authz.InsufficientScope},
-		{"another kind of caller", "/a", func(f *fakeSteps) { f.token.Caller.Kind = authz.Client }, "ppppR-----", authz.CallerKind},
+		}, "pfpR-------", authz.NoCredentials},
+		{"a revoked token", "/a", func(f *fakeSteps) { f.revoked = true }, "ppppR------", authz.TokenRevoked},
+		{"a revoked token and an unknown path", "/a", func(f *fakeSteps) {
+			f.revoked, f.faults = true, map[step]error{matching: authz.UnknownPath}
+		}, "pfppR------", authz.TokenRevoked},
+		{"revocations that are not known", "/a", func(f *fakeSteps) {
+			f.match.Operation.Revocation, f.unread = authz.RevocationRequired, true
+		}, "ppppR------", authz.RevocationsUnavailable},
+		{"telling what is revoked panics", "/a", panics(revoking), "ppppR------", authz.Internal},
+		{"a scope that lacks", "/a", func(f *fakeSteps) { f.token.Caller.Scopes = nil }, "pppppR-----", authz.InsufficientScope},
+		{"another kind of caller", "/a", func(f *fakeSteps) { f.token.Caller.Kind = authz.Client }, "pppppR-----", authz.CallerKind},
 		{"details that are not authorized", "/a", func(f *fakeSteps) {
 			f.match.Operation.Details = []authz.DetailRule{{Type: "payment"}}
-		}, "ppppR-----", authz.AuthorizationDetails},
-		{"an object that is missing", "/a", faults(inspecting, authz.ObjectMissing), "pppppR----", authz.ObjectMissing},
-		{"inspecting panics", "/a", panics(inspecting), "pppppR----", authz.Internal},
-		{"the store of consents is down", "/a", faults(consenting, down), "ppppppR---", authz.ConsentUnavailable},
-		{"the store of consents panics", "/a", panics(consenting), "ppppppR---", authz.ConsentUnavailable},
-		{"the store of consents hangs", "/a", hangs(consenting), "ppppppR---", authz.DeadlineExceeded},
-		{"the store of owners is down", "/a", faults(owning, down), "pppppppR--", authz.OwnershipUnavailable},
+		}, "pppppR-----", authz.AuthorizationDetails},
+		{"an object that is missing", "/a", faults(inspecting, authz.ObjectMissing), "ppppppR----", authz.ObjectMissing},
+		{"inspecting panics", "/a", panics(inspecting), "ppppppR----", authz.Internal},
+		{"the store of consents is down", "/a", faults(consenting, down), "pppppppR---", authz.ConsentUnavailable},
+		{"the store of consents panics", "/a", panics(consenting), "pppppppR---", authz.ConsentUnavailable},
+		{"the store of consents hangs", "/a", hangs(consenting), "pppppppR---", authz.DeadlineExceeded},
+		{"the store of owners is down", "/a", faults(owning, down), "ppppppppR--", authz.OwnershipUnavailable},
 		{"the store of owners hangs", "/a", func(f *fakeSteps) {
 			hangs(owning)(f)
 			f.match.Operation.Consent = nil // looked up beside it, it could be cut short first
-		}, "ppppppnR--", authz.DeadlineExceeded},
+		}, "pppppppnR--", authz.DeadlineExceeded},
 		{"both stores are down", "/a", func(f *fakeSteps) {
 			f.faults = map[step]error{consenting: down, owning: down}
-		}, "ppppppR---", authz.ConsentUnavailable},
-		{"the policy denies", "/a", func(f *fakeSteps) { f.verdict = authz.Verdict{Reason: "closed"} }, "pppppppppR", authz.PolicyDenied},
-		{"the policy steps up", "/a", func(f *fakeSteps) { f.verdict = authz.Verdict{StepUp: &authz.StepUp{}} }, "pppppppppR", authz.StepUpRequired},
-		{"the policy cannot decide", "/a", faults(deciding, down), "pppppppppR", authz.PolicyError},
-		{"the policy panics", "/a", panics(deciding), "pppppppppR", authz.Internal},
+		}, "pppppppR---", authz.ConsentUnavailable},
+		{"the policy denies", "/a", func(f *fakeSteps) { f.verdict = authz.Verdict{Reason: "closed"} }, "ppppppppppR", authz.PolicyDenied},
+		{"the policy steps up", "/a", func(f *fakeSteps) { f.verdict = authz.Verdict{StepUp: &authz.StepUp{}} }, "ppppppppppR", authz.StepUpRequired},
+		{"the policy cannot decide", "/a", faults(deciding, down), "ppppppppppR", authz.PolicyError},
+		{"the policy panics", "/a", panics(deciding), "ppppppppppR", authz.Internal},
 		{"the policy answers what cannot be sent", "/a", func(f *fakeSteps) {
 			f.verdict = authz.Verdict{Allowed: true, Reply: authz.Reply{Headers: []authz.Header{{Name: "host", Value: "a"}}}}
-		}, "pppppppppR", authz.PolicyError},
+		}, "ppppppppppR", authz.PolicyError},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -265,6 +283,8 @@ func TestWords(t *testing.T) {
 		{"a store's error", func(f *fakeSteps) { f.faults = map[step]error{owning: errors.New("sqlite: result code 14")} },
 			"ownership", "detail", []string{"ownership_unavailable: sqlite: result code 14"}},
 		{"an object that is not the caller's", func(f *fakeSteps) { f.owned = nil }, "ownership", "account", []string{"22289", "not the caller's"}},
+		{"a token that is not revoked", func(*fakeSteps) {}, "revocation", "known", []string{"as of now"}},
+		{"revocations that could not be read", func(f *fakeSteps) { f.unread = true }, "revocation", "known", []string{"nothing: what is revoked could not be read"}},
 		{"a consent that is not there", func(f *fakeSteps) { f.consent = nil }, "consent", "id", []string{"c-1", "there is no such consent of this issuer"}},
 		{"a consent without end", func(*fakeSteps) {}, "consent", "expires", []string{"never"}},
 		{"known methods", func(f *fakeSteps) {
@@ -411,7 +431,7 @@ func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]
 func TestLimitsAreTakenForUnspent(t *testing.T) {
 	f := newFakes()
 	f.verdict.Limits = []authz.Limit{{Name: "a", Key: "a", Max: 1, Window: time.Minute}}
-	checker := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, f, f, nil)
+	checker := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, Stores{Consents: f, Owners: f, Revocations: f}, nil)
 	got := checker.Check(t.Context(), &authz.Request{API: "bank", Method: "GET", Target: "/a"})
 	if !got.Allowed || !got.Spending.OK || len(got.Spending.Left) != 1 || got.Spending.Left[0].Remaining != 0 {
 		t.Errorf("Check() = allowed %t, %v with %+v, want granted, with the one call spent", got.Allowed, got.Reason, got.Spending)
@@ -420,7 +440,7 @@ func TestLimitsAreTakenForUnspent(t *testing.T) {
 
 func TestSecondCheckIsRefused(t *testing.T) {
 	f := newFakes()
-	checker := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, f, f, nil)
+	checker := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, Stores{Consents: f, Owners: f, Revocations: f}, nil)
 	for _, want := range []authz.Reason{authz.Granted, authz.NotRecorded} {
 		if got := checker.Check(t.Context(), &authz.Request{API: "bank", Method: "GET", Target: "/a"}); got.Reason != want {
 			t.Errorf("Check() = %v: %s, want %v", got.Reason, got.Detail, want)
@@ -432,7 +452,7 @@ func TestUnfinishedCheckIsAnError(t *testing.T) {
 	f := newFakes()
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, nil, nil, nil).Explain(over); err == nil {
+	if _, err := New(&authz.Snapshot{Contracts: f, Certificates: f, Tokens: f, Policy: f}, Stores{}, nil).Explain(over); err == nil {
 		t.Error("Explain() before the check has no error")
 	}
 }

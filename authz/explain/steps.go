@@ -14,6 +14,7 @@ const (
 	matching step = iota
 	reading
 	verifying
+	revoking
 	inspecting
 	consenting
 	owning
@@ -80,11 +81,26 @@ type keptTokens struct {
 	keeps *Checker
 }
 
-func (k keptTokens) Verify(ctx context.Context, api authz.API, request *authz.Request, certificate *authz.Certificate, at time.Time) (*authz.Token, error) {
+func (k keptTokens) Verify(ctx context.Context, match authz.Match, request *authz.Request, certificate *authz.Certificate, at time.Time) (*authz.Token, error) {
 	k.keeps.begin(verifying)
-	token, err := k.next.Verify(ctx, api, request, certificate, at)
+	token, err := k.next.Verify(ctx, match, request, certificate, at)
 	k.keeps.end(verifying, err)
 	return token, err
+}
+
+type keptRevocations struct {
+	next  authz.Revocations
+	keeps *Checker
+}
+
+func (k keptRevocations) Revoked(token *authz.Token) (revoked bool, asOf time.Time) {
+	k.keeps.begin(revoking)
+	revoked, asOf = k.next.Revoked(token)
+	k.keeps.end(revoking, nil)
+	k.keeps.mu.Lock()
+	defer k.keeps.mu.Unlock()
+	k.keeps.known = asOf
+	return revoked, asOf
 }
 
 type keptConsents struct {

@@ -3,6 +3,7 @@ package explain
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/countersign-io/countersign/authz"
 )
@@ -10,6 +11,7 @@ import (
 // telling puts what was kept of one check into words.
 type telling struct {
 	calls    [stepCount]call
+	known    time.Time
 	decision *authz.Decision
 	facts    *authz.Facts
 	hidden   credentials
@@ -26,6 +28,7 @@ const (
 	atOperation
 	atCertificate
 	atToken
+	atRevocation
 	atScopes
 	atObjects
 	atConsent
@@ -38,7 +41,7 @@ const (
 
 // names are the steps as they are told.
 var names = [...]string{
-	atPath: "path", atOperation: "operation", atCertificate: "certificate", atToken: "token", atScopes: "scopes",
+	atPath: "path", atOperation: "operation", atCertificate: "certificate", atToken: "token", atRevocation: "revocation", atScopes: "scopes",
 	atObjects: "objects", atConsent: "consent", atOwnership: "ownership", atRegion: "region", atPolicy: "policy",
 }
 
@@ -48,7 +51,7 @@ func (t *telling) explanation() *Explanation {
 	t.request(request)
 	e := &Explanation{Decision: *t.decision, Time: t.facts.Time, Request: request.facts, hidden: t.hidden}
 	for at, tell := range [...]func(*words){
-		atPath: t.path, atOperation: t.operation, atCertificate: t.certificate, atToken: t.token, atScopes: t.scopes,
+		atPath: t.path, atOperation: t.operation, atCertificate: t.certificate, atToken: t.token, atRevocation: t.revocation, atScopes: t.scopes,
 		atObjects: t.objects, atConsent: t.consent, atOwnership: t.ownership, atRegion: t.region, atPolicy: t.policy,
 	} {
 		e.Steps = append(e.Steps, t.step(place(at), tell))
@@ -99,6 +102,8 @@ func (t *telling) refusedAt() place {
 		return atCertificate
 	case t.calls[verifying].faulty() && !t.forgiven():
 		return atToken
+	case t.revoked():
+		return atRevocation
 	case unknown != nil:
 		return atOperation
 	case t.lacksRole():
@@ -125,6 +130,13 @@ func (t *telling) lacksRole() bool {
 	return false
 }
 
+// revoked reports a token that was refused because it is revoked, or because that cannot
+// be known.
+func (t *telling) revoked() bool {
+	return t.decision.Reason == authz.TokenRevoked || t.decision.Reason == authz.RevocationsUnavailable ||
+		t.calls[revoking].begun && !t.calls[revoking].ended
+}
+
 // forgiven reports that no token was sent, and that the operation takes none: had it
 // not been forgiven, it would be the decision's reason.
 func (t *telling) forgiven() bool {
@@ -139,7 +151,7 @@ func (t *telling) outcome(at place) Outcome {
 		return NotReached
 	case at == atOperation && t.calls[matching].err != nil:
 		return Failed
-	case at == atConsent && !t.calls[consenting].begun, at == atOwnership && !t.calls[owning].begun:
+	case at == atRevocation && !t.calls[revoking].begun, at == atConsent && !t.calls[consenting].begun, at == atOwnership && !t.calls[owning].begun:
 		return NotAsked
 	}
 	return Passed
@@ -155,6 +167,8 @@ func (t *telling) reached(at place) bool {
 		return t.calls[reading].begun
 	case atToken:
 		return t.calls[verifying].begun
+	case atRevocation:
+		return t.calls[verifying].begun && (!t.calls[verifying].faulty() || t.forgiven())
 	case atScopes, atObjects:
 		return t.calls[inspecting].begun
 	case atConsent:

@@ -135,6 +135,23 @@ func authorized(d authz.Detail) []string {
 	return values
 }
 
+func (t *telling) revocation(w *words) {
+	operation := t.facts.Match.Operation
+	if operation != nil {
+		w.say("needs", string(operation.Revocation))
+	}
+	switch {
+	case t.facts.Token == nil:
+		w.say("because", "there is no token to be revoked")
+	case !t.calls[revoking].begun:
+		w.say("because", "nothing is followed that could revoke it")
+	case t.known.IsZero():
+		w.say("known", "nothing: what is revoked could not be read")
+	default:
+		w.say("known", "as of now")
+	}
+}
+
 func bindings(token *authz.Token) []string {
 	if len(token.Bindings) == 0 {
 		return []string{"none"}

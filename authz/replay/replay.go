@@ -134,7 +134,7 @@ func distinct(limits []authz.Limit) []authz.Limit {
 // force within a second wherever the log is followed. After an error it may come into
 // force nevertheless.
 func (s *Store) Revoke(ctx context.Context, revocation Revocation, until time.Time) error {
-	if err := revocation.check(until, time.Now()); err != nil {
+	if err := revocation.Check(until, time.Now()); err != nil {
 		return err
 	}
 	if err := s.log.Append(ctx, revocation.entry(until).text(), until.Add(time.Second)); err != nil {

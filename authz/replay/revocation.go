@@ -42,8 +42,8 @@ var (
 	errEntry  = errors.New("replay: the store holds a revocation of an unknown form")
 )
 
-// check says what is wrong with a revocation that is to be kept until then, or nil.
-func (r Revocation) check(until, now time.Time) error {
+// Check says what is wrong with a revocation that is to be kept until then, or nil.
+func (r Revocation) Check(until, now time.Time) error {
 	owner := r.Subject != "" || r.Client != ""
 	switch {
 	case r.Issuer == "":

@@ -50,6 +50,8 @@ type State struct {
 	AsOf time.Time
 	// Fault is why it could not be reached when it was last tried, or nil.
 	Fault error
+	// Learned is how many were learned of so far.
+	Learned int
 	// Lost is how many are in force here until they expire, and no longer in the log: who
 	// starts anew does not know of them.
 	Lost int
@@ -210,8 +212,12 @@ func (r *Revocations) add(e entry) {
 	if e.until <= now {
 		return
 	}
-	if before, ok := r.revoked[e.name]; ok {
+	before, ok := r.revoked[e.name]
+	if ok {
 		e.issued, e.until = max(e.issued, before.issued), max(e.until, before.until)
+	}
+	if !ok || e != before.entry {
+		r.state.Learned++
 	}
 	r.revoked[e.name] = known{e, r.pass}
 	if len(r.revoked) < r.sweep {

@@ -305,8 +305,8 @@ func TestALogThatForgetsIsTold(t *testing.T) {
 			t.Errorf("%s: %d lost, and revoked are %t and %t, want %d and both", step.name, lost, is("1"), is("2"), step.lost)
 		}
 	}
-	if !is("3") {
-		t.Error("what was revoked since is not, want it revoked")
+	if !is("3") || r.State().Learned != 3 {
+		t.Errorf("what was revoked since is: %t, and %d were learned of, want it revoked, and 3", is("3"), r.State().Learned)
 	}
 }
 

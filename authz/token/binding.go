@@ -58,6 +58,8 @@ type sender struct {
 	request     *authz.Request
 	// proofs verifies the request's proof; nil where the API takes none.
 	proofs *dpop.Verifier
+	// bestEffort takes a proof that cannot be counted as used.
+	bestEffort bool
 }
 
 // check holds the token's binding against who sent it. A binding that is not understood

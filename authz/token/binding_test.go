@@ -23,7 +23,7 @@ func TestThumbprintsOfRFC8705(t *testing.T) {
 	} {
 		verifier := newVerifier(t, goodConfig(), newFakeKeys(allKeys()...))
 		credential := sign(goodHeader(), with(goodClaims(), "cnf", object{"x5t#S256": thumbprint}))
-		token, err := verifier.Verify(context.Background(), accounts, bearing(credential), presented, now)
+		token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, bearing(credential), presented, now)
 		wantReason(t, token, err, want)
 	}
 }
@@ -63,7 +63,7 @@ func TestBinding(t *testing.T) {
 			verifier := newVerifier(t, goodConfig(), newFakeKeys(allKeys()...))
 			credential := sign(goodHeader(), with(goodClaims(), "cnf", test.cnf))
 			for range 2 {
-				token, err := verifier.Verify(context.Background(), accounts, bearing(credential), test.certificate, now)
+				token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, bearing(credential), test.certificate, now)
 				wantReason(t, token, err, test.want)
 				if token != nil && slices.Contains(token.Bindings, authz.MTLS) != (test.cnf != any(absent)) {
 					t.Errorf("Bindings = %v", token.Bindings)
@@ -84,7 +84,7 @@ func TestBindingIsCheckedOnEveryRequest(t *testing.T) {
 	}{
 		{own, authz.Internal}, {thief, authz.CertificateMismatch}, {nil, authz.CertificateMissing}, {own, authz.Internal},
 	} {
-		token, err := verifier.Verify(context.Background(), accounts, bearing(credential), step.certificate, now)
+		token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, bearing(credential), step.certificate, now)
 		wantReason(t, token, err, step.want)
 	}
 }

@@ -25,7 +25,7 @@ func TestKnownTokenIsNotVerifiedAgain(t *testing.T) {
 	at := now.Add(defaultMaxAge)
 	credential = sign(goodHeader(), with(goodClaims(), "exp", now.Add(time.Hour).Unix()))
 	for _, at := range []time.Time{now, at.Add(-1), at, at} {
-		if _, err := verifier.Verify(context.Background(), accounts, bearing(credential), nil, at); err != nil {
+		if _, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, bearing(credential), nil, at); err != nil {
 			t.Errorf("Verify() = %v", err)
 		}
 	}
@@ -41,7 +41,7 @@ func TestKnownTokenExpires(t *testing.T) {
 		after time.Duration
 		want  authz.Reason
 	}{{0, authz.Internal}, {69 * time.Second, authz.Internal}, {70 * time.Second, authz.TokenExpired}, {-2 * time.Minute, authz.TokenNotYetValid}, {0, authz.Internal}} {
-		token, err := verifier.Verify(context.Background(), accounts, bearing(credential), nil, now.Add(step.after))
+		token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, bearing(credential), nil, now.Add(step.after))
 		wantReason(t, token, err, step.want)
 	}
 }
@@ -53,7 +53,7 @@ func TestKnownTokenForAnotherAPI(t *testing.T) {
 	credential := sign(goodHeader(), goodClaims())
 	token, err := verify(verifier, credential)
 	wantReason(t, token, err, authz.Internal)
-	token, err = verifier.Verify(context.Background(), "payments", bearing(credential), nil, now)
+	token, err = verifier.Verify(context.Background(), authz.Match{API: "payments"}, bearing(credential), nil, now)
 	wantReason(t, token, err, authz.TokenAudience)
 }
 
@@ -122,7 +122,7 @@ func TestOneVerificationInFlight(t *testing.T) {
 	// Who waits does so no longer than his own ctx lets him.
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := verifier.Verify(ctx, accounts, bearing(credential), nil, now); !errors.Is(err, context.Canceled) {
+	if _, err := verifier.Verify(ctx, authz.Match{API: accounts}, bearing(credential), nil, now); !errors.Is(err, context.Canceled) {
 		t.Errorf("Verify() with a ctx that has ended = %v", err)
 	}
 	close(keys.gate)
@@ -146,7 +146,7 @@ func TestOwnerGivesUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() {
-		if _, err := verifier.Verify(ctx, accounts, bearing(credential), nil, now); !errors.Is(err, context.Canceled) {
+		if _, err := verifier.Verify(ctx, authz.Match{API: accounts}, bearing(credential), nil, now); !errors.Is(err, context.Canceled) {
 			t.Errorf("the owner got %v, want %v", err, context.Canceled)
 		}
 	})
@@ -212,7 +212,7 @@ func BenchmarkVerify(b *testing.B) {
 					if forget {
 						verifier.cache.tokens.InvalidateAll()
 					}
-					if _, err := verifier.Verify(context.Background(), accounts, request, nil, now); err != nil {
+					if _, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, request, nil, now); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -254,7 +254,7 @@ func TestIssuersOfAnAPI(t *testing.T) {
 	credential := sign(goodHeader(), goodClaims())
 	before := keys.asked.Load()
 
-	token, err := verifier.Verify(context.Background(), payments, bearing(credential), nil, now)
+	token, err := verifier.Verify(context.Background(), authz.Match{API: payments}, bearing(credential), nil, now)
 	wantReason(t, token, err, authz.TokenIssuer)
 	if keys.asked.Load() != before {
 		t.Error("a token of an issuer that the API does not take caused a look-up of a key")
@@ -262,6 +262,6 @@ func TestIssuersOfAnAPI(t *testing.T) {
 	token, err = verify(verifier, credential)
 	wantReason(t, token, err, authz.Internal)
 	// Now that it is remembered, too.
-	token, err = verifier.Verify(context.Background(), payments, bearing(credential), nil, now)
+	token, err = verifier.Verify(context.Background(), authz.Match{API: payments}, bearing(credential), nil, now)
 	wantReason(t, token, err, authz.TokenIssuer)
 }

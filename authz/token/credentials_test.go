@@ -60,7 +60,7 @@ func TestCredentials(t *testing.T) {
 			for _, value := range test.values {
 				request.Headers = append(request.Headers, authz.Header{Name: "authorization", Value: value})
 			}
-			token, err := verifier.Verify(context.Background(), accounts, request, nil, now)
+			token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, request, nil, now)
 			wantReason(t, token, err, test.want)
 		})
 	}
@@ -68,12 +68,12 @@ func TestCredentials(t *testing.T) {
 
 func TestUnknownAPIIsOurFault(t *testing.T) {
 	verifier := newVerifier(t, goodConfig(), newFakeKeys(allKeys()...))
-	token, err := verifier.Verify(context.Background(), "other", bearing(sign(goodHeader(), goodClaims())), nil, now)
+	token, err := verifier.Verify(context.Background(), authz.Match{API: "other"}, bearing(sign(goodHeader(), goodClaims())), nil, now)
 	if token != nil || err == nil || authz.ReasonOf(err) != authz.Internal {
 		t.Errorf("Verify() = %v, %v, want an error without a reason", token, err)
 	}
 	// An API that no token is configured for may have public operations.
-	if _, err = verifier.Verify(context.Background(), "other", &authz.Request{}, nil, now); authz.ReasonOf(err) != authz.NoCredentials {
+	if _, err = verifier.Verify(context.Background(), authz.Match{API: "other"}, &authz.Request{}, nil, now); authz.ReasonOf(err) != authz.NoCredentials {
 		t.Errorf("Verify() without credentials = %v, want %v", err, authz.NoCredentials)
 	}
 }

@@ -234,7 +234,7 @@ func bearing(token string) *authz.Request {
 
 // verify verifies a token for the accounts API, now, without a certificate.
 func verify(verifier *Verifier, token string) (*authz.Token, error) {
-	return verifier.Verify(context.Background(), accounts, bearing(token), nil, now)
+	return verifier.Verify(context.Background(), authz.Match{API: accounts}, bearing(token), nil, now)
 }
 
 // wantReason fails the test unless err wraps the reason, and there is no token. The

@@ -300,7 +300,7 @@ func FuzzVerify(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		request := &authz.Request{Headers: authz.Headers{{Name: "authorization", Value: value}}}
-		token, err := verifier.Verify(context.Background(), accounts, request, nil, now)
+		token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, request, nil, now)
 		if token != nil || err == nil {
 			t.Fatal("Verify() accepted a token that nobody signed")
 		}

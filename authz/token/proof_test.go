@@ -121,7 +121,7 @@ func TestSchemeAndBinding(t *testing.T) {
 				case bad:
 					request = sent(test.scheme+" "+credential, prove(credential, "htm", "POST"))
 				}
-				token, err := verifier.Verify(context.Background(), accounts, request, test.certificate, now)
+				token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, request, test.certificate, now)
 				wantReason(t, token, err, test.want)
 				proven := strings.EqualFold(test.scheme, "DPoP")
 				if token != nil && slices.Contains(token.Bindings, authz.DPoP) != proven {
@@ -149,7 +149,7 @@ func TestProofIsNotUsedUpByARefusal(t *testing.T) {
 		{own, now, authz.Internal},
 		{own, now, authz.ProofReplayed},
 	} {
-		token, err := verifier.Verify(context.Background(), accounts, request, step.certificate, step.at)
+		token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, request, step.certificate, step.at)
 		wantReason(t, token, err, step.want)
 	}
 }
@@ -169,13 +169,13 @@ func TestNextNonceIsThisRequests(t *testing.T) {
 		at          time.Time
 	}{{first, "", now}, {first, second, later}, {second, "", later}} {
 		request := sent("DPoP "+credential, prove(credential, "nonce", step.nonce, "iat", step.at.Unix()))
-		token, err := verifier.Verify(context.Background(), accounts, request, nil, step.at)
+		token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, request, nil, step.at)
 		wantReason(t, token, err, authz.Internal)
 		if token != nil && token.NextNonce != step.next {
 			t.Errorf("NextNonce = %q, want %q", token.NextNonce, step.next)
 		}
 	}
-	token, err := verifier.Verify(context.Background(), accounts, sent("DPoP "+credential, prove(credential)), nil, now)
+	token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, sent("DPoP "+credential, prove(credential)), nil, now)
 	wantReason(t, token, err, authz.ProofNonce)
 }
 
@@ -204,7 +204,7 @@ func TestStoreThatFailsIsNotTheClientsFault(t *testing.T) {
 	keys := map[string]Keys{issuerName: newFakeKeys(allKeys()...)}
 	verifier := must(New(proving(), Environment{Keys: keys, Nonces: testNonces, Replays: &fakeReplays{fault: errors.New("full")}}))
 	credential := sign(goodHeader(), with(goodClaims(), "cnf", object{"jkt": jkt()}))
-	token, err := verifier.Verify(context.Background(), accounts, sent("DPoP "+credential, prove(credential)), nil, now)
+	token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, sent("DPoP "+credential, prove(credential)), nil, now)
 	wantReason(t, token, err, authz.ReplaysUnavailable)
 }
 
@@ -218,13 +218,58 @@ func TestReplayTellsWhoseItWas(t *testing.T) {
 		proof string
 		want  authz.Subject
 	}{{wrong, ""}, {once, ""}, {once, "ann"}} {
-		var replay *authz.Replay
-		_, err := verifier.Verify(context.Background(), accounts, sent("DPoP "+credential, step.proof), nil, now)
+		var replay *authz.Replayed
+		_, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, sent("DPoP "+credential, step.proof), nil, now)
 		if errors.As(err, &replay) != (step.want != "") {
 			t.Fatalf("Verify() = %v, want a replay: %t", err, step.want != "")
 		}
 		if replay != nil && (replay.Caller.Subject != step.want || replay.Caller.Client != "acme" || strings.Contains(err.Error(), "ann")) {
 			t.Errorf("Verify() = %v of %+v, want one of ann through acme, whom the text does not name", err, replay.Caller)
 		}
+	}
+}
+
+// TestBestEffortTakesWhatCannotBeCounted holds that of a proof nothing but whether it was
+// used before is forgiven, and that only where the match says so.
+func TestBestEffortTakesWhatCannotBeCounted(t *testing.T) {
+	safe := &authz.Operation{Method: "GET", Replay: authz.ReplayBestEffort}
+	credential := sign(goodHeader(), with(goodClaims(), "cnf", object{"jkt": jkt()}))
+	tests := []struct {
+		name      string
+		operation *authz.Operation
+		fault     error
+		proof     string
+		twice     bool
+		want      authz.Reason
+		uncounted bool
+	}{
+		{"the store fails", safe, errors.New("full"), prove(credential), false, authz.Internal, true},
+		{"the store answers", safe, nil, prove(credential), false, authz.Internal, false},
+		{"the proof was used before", safe, nil, prove(credential), true, authz.ProofReplayed, false},
+		{"the store fails, and no proof came", safe, errors.New("full"), "", false, authz.ProofMalformed, false},
+		{"the store fails, and the proof is of another method", safe, errors.New("full"), prove(credential, "htm", "POST"), false, authz.ProofMethod, false},
+		{"the store fails, and the proof is of another token", safe, errors.New("full"), prove("another"), false, authz.ProofToken, false},
+		{"the store fails, and the method is not safe", &authz.Operation{Method: "POST", Replay: authz.ReplayBestEffort},
+			errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
+		{"the store fails, and the operation does not say so", &authz.Operation{Method: "GET"}, errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
+		{"the store fails, and there is no operation", nil, errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			keys := map[string]Keys{issuerName: newFakeKeys(allKeys()...)}
+			verifier := must(New(proving(), Environment{Keys: keys, Nonces: testNonces, Replays: &fakeReplays{fault: test.fault}}))
+			verify := func() (*authz.Token, error) {
+				match := authz.Match{API: accounts, Operation: test.operation}
+				return verifier.Verify(context.Background(), match, sent("DPoP "+credential, test.proof), nil, now)
+			}
+			if test.twice {
+				verify()
+			}
+			token, err := verify()
+			wantReason(t, token, err, test.want)
+			if token != nil && token.Uncounted != test.uncounted {
+				t.Errorf("Uncounted = %t, want %t", token.Uncounted, test.uncounted)
+			}
+		})
 	}
 }

@@ -135,12 +135,12 @@ func (v *Verifier) Proofs(name authz.API, at time.Time) *authz.Proofs {
 }
 
 // Verify implements authz.Tokens.
-func (v *Verifier) Verify(ctx context.Context, name authz.API, request *authz.Request, certificate *authz.Certificate, at time.Time) (*authz.Token, error) {
+func (v *Verifier) Verify(ctx context.Context, match authz.Match, request *authz.Request, certificate *authz.Certificate, at time.Time) (*authz.Token, error) {
 	sent, err := credentialOf(request)
 	if err != nil {
 		return nil, err
 	}
-	api, ok := v.apis[name]
+	api, ok := v.apis[match.API]
 	switch {
 	case !ok:
 		return nil, errUnknownAPI
@@ -154,7 +154,7 @@ func (v *Verifier) Verify(ctx context.Context, name authz.API, request *authz.Re
 	if err := known.admit(api, at); err != nil {
 		return nil, err
 	}
-	return known.sentBy(ctx, sender{certificate, sent, request, api.proofs}, at)
+	return known.sentBy(ctx, sender{certificate, sent, request, api.proofs, match.BestEffort()}, at)
 }
 
 // genuine returns the credential's token, from the cache or verified now.
@@ -251,17 +251,18 @@ func (k *verified) admit(api *api, at time.Time) error {
 // of this is remembered.
 func (k *verified) sentBy(ctx context.Context, s sender, at time.Time) (*authz.Token, error) {
 	next, err := k.claims.confirmation.check(ctx, s, at)
+	// To count the proof is the last check: all the others have passed then.
+	uncounted := s.bestEffort && errors.Is(err, authz.ReplaysUnavailable)
 	switch {
 	case errors.Is(err, authz.ProofReplayed):
-		return nil, &authz.Replay{Caller: k.token.Caller, Err: err}
-	case err != nil:
+		return nil, &authz.Replayed{Caller: k.token.Caller, Err: err}
+	case err != nil && !uncounted:
 		return nil, err
-	}
-	if next == "" {
+	case next == "" && !uncounted:
 		return k.token, nil
 	}
 	token := *k.token
-	token.NextNonce = next
+	token.NextNonce, token.Uncounted = next, uncounted
 	return &token, nil
 }
 

@@ -71,6 +71,13 @@ func tell(span trace.Span, d *authz.Decision) {
 	if d.InteractionID != "" {
 		span.SetAttributes(attribute.String("countersign.interaction_id", d.InteractionID))
 	}
+	if len(d.Unchecked) > 0 {
+		var codes []string
+		for _, reason := range d.Unchecked {
+			codes = append(codes, reason.String())
+		}
+		span.SetAttributes(attribute.StringSlice("countersign.unchecked", codes))
+	}
 	tellFault(span, d.Allowed, d.Reason)
 }
 

@@ -124,6 +124,10 @@ func TestCheckTellsTheDecision(t *testing.T) {
 			"countersign.decision_id": id, "countersign.allowed": "false", "countersign.reason": "no_credentials", "countersign.revision": "",
 			"countersign.interaction_id": "c770",
 		}, sdk.Status{}},
+		{"an allow of what was not checked", authz.Decision{Allowed: true, Reason: authz.Granted, Unchecked: []authz.Reason{authz.ReplaysUnavailable, authz.LimitsUnavailable}}, map[string]string{
+			"countersign.decision_id": id, "countersign.allowed": "true", "countersign.reason": "granted", "countersign.revision": "",
+			"countersign.unchecked": `["replays_unavailable","limits_unavailable"]`,
+		}, sdk.Status{}},
 		{"a policy's denial is no error", authz.Decision{Reason: authz.PolicyDenied, Verdict: authz.Verdict{Reason: "not_owner"}}, map[string]string{
 			"countersign.decision_id": id, "countersign.allowed": "false", "countersign.reason": "not_owner", "countersign.revision": "",
 		}, sdk.Status{}},

@@ -149,13 +149,13 @@ func Tokens(next authz.Tokens, tracer trace.Tracer) authz.Tokens {
 }
 
 // Verify answers what the wrapped Tokens answers.
-func (t *tokens) Verify(ctx context.Context, api authz.API, request *authz.Request, certificate *authz.Certificate, at time.Time) (*authz.Token, error) {
+func (t *tokens) Verify(ctx context.Context, match authz.Match, request *authz.Request, certificate *authz.Certificate, at time.Time) (*authz.Token, error) {
 	if !recording(ctx) {
-		return t.next.Verify(ctx, api, request, certificate, at)
+		return t.next.Verify(ctx, match, request, certificate, at)
 	}
 	ctx, span := t.tracer.Start(ctx, "countersign.token")
 	defer end(span)
-	token, err := t.next.Verify(ctx, api, request, certificate, at)
+	token, err := t.next.Verify(ctx, match, request, certificate, at)
 	switch {
 	case err != nil:
 		reason := authz.ReasonOf(err)

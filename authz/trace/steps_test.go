@@ -75,8 +75,8 @@ func (f *fakeStep) Consent(_ context.Context, caller authz.Caller) (*authz.Conse
 	return f.consent, f.err
 }
 
-func (f *fakeStep) Verify(_ context.Context, api authz.API, request *authz.Request, certificate *authz.Certificate, at time.Time) (*authz.Token, error) {
-	f.answer(api, request, certificate, at)
+func (f *fakeStep) Verify(_ context.Context, match authz.Match, request *authz.Request, certificate *authz.Certificate, at time.Time) (*authz.Token, error) {
+	f.answer(match, request, certificate, at)
 	return f.token, f.err
 }
 
@@ -101,6 +101,7 @@ var (
 	}
 	someFacts       = &authz.Facts{Request: someRequest}
 	someLimits      = []authz.Limit{{Name: "zz_name", Key: "zz-key", Max: 1, Window: time.Minute}}
+	someMatch       = authz.Match{API: "accounts", Parameters: map[string]string{"AccountId": "zz-account"}}
 	someCertificate = &authz.Certificate{Identity: &authz.Identity{Subject: "CN=zz-name"}}
 	someTime        = time.Unix(1, 2)
 )
@@ -116,8 +117,8 @@ var steps = map[string]func(context.Context, *fakeStep, trace.Tracer) (asked []a
 		return []any{someCaller}, consent, err
 	},
 	"countersign.token": func(ctx context.Context, f *fakeStep, tracer trace.Tracer) ([]any, any, error) {
-		token, err := Tokens(f, tracer).Verify(ctx, "accounts", someRequest, someCertificate, someTime)
-		return []any{authz.API("accounts"), someRequest, someCertificate, someTime}, token, err
+		token, err := Tokens(f, tracer).Verify(ctx, someMatch, someRequest, someCertificate, someTime)
+		return []any{someMatch, someRequest, someCertificate, someTime}, token, err
 	},
 	"countersign.policy": func(ctx context.Context, f *fakeStep, tracer trace.Tracer) ([]any, any, error) {
 		verdict, err := Policy(f, tracer).Decide(ctx, someFacts)

@@ -187,6 +187,7 @@ func decisionOf(d *decisionv1.Decision) group {
 	g.say("refusals", d.Refusals...)
 	g.say("waived", d.Waived...)
 	g.say("limits reached", d.LimitsReached...)
+	g.say("unchecked", d.Unchecked...)
 	g.say("detail", d.Detail)
 	g.say("took", (time.Duration(d.ElapsedUs) * time.Microsecond).String())
 	g.say("trace", d.TraceId)

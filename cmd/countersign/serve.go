@@ -16,6 +16,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/audit"
 	"github.com/countersign-io/countersign/authz/console"
+	"github.com/countersign-io/countersign/authz/replay"
 	"github.com/countersign-io/countersign/authz/trace"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
 	"github.com/countersign-io/countersign/envoy"
@@ -74,6 +75,7 @@ func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <
 		return err
 	}
 	console.Shed(server.Shed, registry)
+	console.Revocations(func() (time.Time, int) { state := system.Revocations(); return state.AsOf, state.Lost }, registry)
 	if err := server.Listen(); err != nil {
 		return located(system, err)
 	}
@@ -134,6 +136,7 @@ func tellHealth(ctx context.Context, system *wire.System, server *envoy.Server, 
 			log.Warn("not ready", "because", because)
 		}
 		c.tellReserve(system.Records(), log)
+		c.tellRevocations(system.Revocations(), log)
 		select {
 		case <-ctx.Done():
 			return
@@ -149,6 +152,31 @@ type condition struct {
 	looked, decides, serving bool
 	// low says that the disk's reserve is reached.
 	low bool
+	// learned and lost are how many revocations were told of, stale that they are not read.
+	learned, lost int
+	stale         bool
+}
+
+// staleAfter is how old what is known of revocations is when that is told.
+const staleAfter = 5 * time.Second
+
+// tellRevocations tells when tokens were revoked, which is all that is known here of who
+// did it, when that can no longer be read, and when it was lost.
+func (c *condition) tellRevocations(state replay.State, log *slog.Logger) {
+	if state.Learned > c.learned {
+		log.Info("tokens are revoked", "revocations", state.Learned-c.learned)
+	}
+	if state.Lost > c.lost {
+		log.Warn("revocations are lost to who starts anew: the store has them no more; revoke again", "revocations", state.Lost)
+	}
+	stale := state.Fault != nil && time.Since(state.AsOf) > staleAfter
+	switch {
+	case stale && !c.stale:
+		log.Warn("what is revoked cannot be read; what was known stays in force", "as_of", state.AsOf, "because", state.Fault)
+	case !stale && c.stale:
+		log.Info("what is revoked can be read again")
+	}
+	c.learned, c.lost, c.stale = state.Learned, state.Lost, stale
 }
 
 // tellReserve tells when the disk's reserve is reached, at the start too, and when there

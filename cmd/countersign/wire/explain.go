@@ -17,7 +17,8 @@ import (
 //
 // Key sets of URLs are fetched, which is waited for until ctx ends, else they are those
 // that a System has kept; where there are none either, the token step says so. release
-// ends what was opened, but not the stores of l.
+// ends what was opened, but not the stores of l. What is revoked is read once, as far as
+// ctx lasts; where it cannot be read, the revocation step says so.
 func (l *Loaded) Explain(ctx context.Context, now func() time.Time, log *slog.Logger) (checker *explain.Checker, release func(), err error) {
 	if err := guarded(l.Config); err != nil {
 		return nil, nil, err
@@ -32,13 +33,17 @@ func (l *Loaded) Explain(ctx context.Context, now func() time.Time, log *slog.Lo
 		keys.Close()
 		return nil, nil, err
 	}
-	var owners authz.Owners
+	revocations, err := l.readRevocations(ctx, now)
+	if err != nil {
+		keys.Close()
+		return nil, nil, err
+	}
+	stores := explain.Stores{Revocations: revocations}
 	if l.Owners != nil {
-		owners = l.Owners
+		stores.Owners = l.Owners
 	}
-	var consents authz.Consents
 	if l.Consents != nil {
-		consents = l.Consents
+		stores.Consents = l.Consents
 	}
-	return explain.New(snapshot, consents, owners, now), keys.Close, nil
+	return explain.New(snapshot, stores, now), keys.Close, nil
 }

@@ -3,6 +3,8 @@ package wire
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -68,4 +70,35 @@ func readProofs(state string, now func() time.Time) *proofs {
 		rand.Read(key.Secret)
 	}
 	return &proofs{nonces: dpop.NewNonces(key.ID, key.Secret), replays: replay.New(memory.New(memory.Config{Now: now}), nil)}
+}
+
+// readRevocations reads what is revoked, once.
+func (l *Loaded) readRevocations(ctx context.Context, now func() time.Time) (*replay.Revocations, error) {
+	store, err := replay.Open(l.Config.Replay)
+	if err != nil {
+		return nil, l.Config.Locate("replay", authz.ProblemsOf(err))
+	}
+	defer store.Close()
+	return store.Read(ctx, now), nil
+}
+
+// Revoke revokes tokens until then, for all who share what the configuration names. It
+// opens nothing else, so that it can be done while all else is down.
+func Revoke(ctx context.Context, cfg *config.Config, revocation replay.Revocation, until time.Time) error {
+	if err := guarded(cfg); err != nil {
+		return err
+	}
+	store, err := replay.Open(cfg.Replay)
+	if err != nil {
+		return cfg.Locate("replay", authz.ProblemsOf(err))
+	}
+	defer store.Close()
+	err = store.Revoke(ctx, revocation, until)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return cfg.Locate("", authz.Problems{{Key: "state", What: "is a folder that does not exist", Fix: "start countersign serve first, which makes it, or name that one's configuration"}})
+	case errors.Is(err, fs.ErrPermission):
+		return cfg.Locate("", authz.Problems{{Key: "state", What: "does not let this user revoke", Fix: "revoke as the user that countersign serve runs as, or as root"}})
+	}
+	return err
 }

@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,6 +26,7 @@ import (
 	"github.com/countersign-io/countersign/authz/consent"
 	"github.com/countersign-io/countersign/authz/contract"
 	"github.com/countersign-io/countersign/authz/ownership"
+	"github.com/countersign-io/countersign/authz/replay"
 	"github.com/countersign-io/countersign/authz/token"
 	"github.com/countersign-io/countersign/authz/token/jwks"
 	"github.com/countersign-io/countersign/authz/trace"
@@ -134,7 +136,7 @@ func (l *Loaded) Start(tracer oteltrace.Tracer, log *slog.Logger) (*System, erro
 		return nil, errors.Join(err, s.Close())
 	}
 	s.Revision = first.Revision
-	s.Pipeline = &authz.Pipeline{Limiter: trace.Limiter(s.proofs.replays, tracer), Pseudonyms: s.log, Recorder: s.log}
+	s.Pipeline = &authz.Pipeline{Limiter: trace.Limiter(s.proofs.replays, tracer), Revocations: s.proofs.revocations, Pseudonyms: s.log, Recorder: s.log}
 	if l.Owners != nil {
 		s.Pipeline.Owners = trace.Owners(l.Owners, tracer)
 	}
@@ -260,10 +262,20 @@ func (s *System) Ready() error {
 	if fault := s.log.State().Fault; fault != nil {
 		err = errors.Join(err, fmt.Errorf("records: %w", fault))
 	}
+	// At the start nothing is known of revocations, and any token would pass. Later on what
+	// is known is used, unless the contract requires more.
+	if state := s.proofs.revocations.State(); state.AsOf.IsZero() {
+		err = errors.Join(err, cmp.Or(state.Fault, errRevocations))
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 	defer cancel()
 	return errors.Join(err, s.proofs.replays.Ready(ctx))
 }
+
+var errRevocations = errors.New("revocations: they are still being read")
+
+// Revocations tells how what is known of revocations stands.
+func (s *System) Revocations() replay.State { return s.proofs.revocations.State() }
 
 // Records tells how the log stands.
 func (s *System) Records() audit.State { return s.log.State() }

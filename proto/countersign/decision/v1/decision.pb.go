@@ -119,6 +119,10 @@ type Decision struct {
 	// The x-fapi-interaction-id that client and upstream were told, a UUID: the client's
 	// own, or one that was made where it sent none.
 	InteractionId string `protobuf:"bytes,31,opt,name=interaction_id,json=interactionId,proto3" json:"interaction_id,omitempty"`
+	// What was not checked of an allowed request, since a store did not answer and the
+	// contract lets the operation go on without (replay: best_effort): the reasons for
+	// which it would have been refused, "replays_unavailable" or "limits_unavailable".
+	Unchecked     []string `protobuf:"bytes,32,rep,name=unchecked,proto3" json:"unchecked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -368,6 +372,13 @@ func (x *Decision) GetInteractionId() string {
 		return x.InteractionId
 	}
 	return ""
+}
+
+func (x *Decision) GetUnchecked() []string {
+	if x != nil {
+		return x.Unchecked
+	}
+	return nil
 }
 
 // Psd2 is a payment service provider by its certificate (ETSI TS 119 495): a company,
@@ -762,7 +773,7 @@ var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\b\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\b\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -797,7 +808,8 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\x04psd2\x18\x1c \x01(\v2\x1d.countersign.decision.v1.Psd2R\x04psd2\x12#\n" +
 	"\rinput_omitted\x18\x1d \x01(\tR\finputOmitted\x12%\n" +
 	"\x0elimits_reached\x18\x1e \x03(\tR\rlimitsReached\x12%\n" +
-	"\x0einteraction_id\x18\x1f \x01(\tR\rinteractionIdB\n" +
+	"\x0einteraction_id\x18\x1f \x01(\tR\rinteractionId\x12\x1c\n" +
+	"\tunchecked\x18  \x03(\tR\tuncheckedB\n" +
 	"\n" +
 	"\b_allowed\"J\n" +
 	"\x04Psd2\x12\x14\n" +
