@@ -6,6 +6,8 @@ package integration
 const (
 	targetGo      = "authz/target.go"
 	pipelineGo    = "authz/pipeline.go"
+	revocationGo  = "authz/revocation.go"
+	revocationsGo = "authz/replay/revocations.go"
 	rolesGo       = "authz/certificates.go"
 	lookupGo      = "authz/lookup.go"
 	certificateGo = "authz/certificate/certificate.go"
@@ -335,6 +337,28 @@ var mutations = []mutation{
 			"if cfg.From == FromXFCC {",
 			"if true {"}},
 		stories: []string{"84-certificate-in-a-header"},
+	},
+
+	{
+		name: "revoked tokens are refused",
+		edits: []edit{{pipelineGo,
+			"if err = p.stands(f); err != nil {",
+			"if false {"}},
+		stories: []string{"130-token-revoked"},
+	},
+	{
+		name: "what is revoked is revoked",
+		edits: []edit{{revocationGo,
+			"case revoked:",
+			"case revoked && required:"}},
+		stories: []string{"130-token-revoked"},
+	},
+	{
+		name: "what was revoked before the start is known",
+		edits: []edit{{revocationsGo,
+			"if known, ok := r.revoked[name]; ok && ",
+			"if known, ok := r.revoked[name]; ok && r.pass > 0 && "}},
+		stories: []string{"130-token-revoked"},
 	},
 
 	// What the contract lets such a caller ask for.

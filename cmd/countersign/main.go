@@ -45,6 +45,7 @@ const usage = `countersign decides, for Envoy, which requests to an API may pass
   countersign explain --config countersign.yaml request.json    say how a request is decided, and why
   countersign explain --config countersign.yaml --decision ID   say how one was decided, and why
   countersign metadata --config countersign.yaml                print what clients are told of an API
+  countersign revoke  --issuer ISS --subject SUB                have tokens be refused from now on
   countersign version                                           say which version this is
 
 Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
@@ -55,6 +56,7 @@ var commands = map[string]func(context.Context, []string, world) error{
 	"check":    check,
 	"explain":  explain,
 	"metadata": metadata,
+	"revoke":   revoke,
 	"version":  version,
 }
 

@@ -10,7 +10,9 @@
 package bank
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -19,6 +21,8 @@ import (
 
 	_ "modernc.org/sqlite" // the driver by which Seed writes the bank's records
 
+	"github.com/countersign-io/countersign/authz/replay"
+	"github.com/countersign-io/countersign/authz/replay/file"
 	"github.com/countersign-io/countersign/examples/openbanking"
 )
 
@@ -58,6 +62,9 @@ func Open(dir string, now time.Time) (*Bank, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := revoke(filepath.Join(dir, "state")); err != nil {
+		return nil, err
+	}
 	holders, err := newHolders()
 	if err != nil {
 		return nil, err
@@ -87,6 +94,23 @@ func copyFiles(dir string) error {
 		}
 	}
 	return nil
+}
+
+// stolen is the id of a token that was stolen, and revoked.
+const stolen = "stolen"
+
+// revoke revokes that token for a day, as countersign revoke does, and no other.
+func revoke(state string) error {
+	log := filepath.Join(state, "revocations.log")
+	err := os.MkdirAll(state, 0o700)
+	if removed := os.Remove(log); !errors.Is(removed, fs.ErrNotExist) {
+		err = errors.Join(err, removed)
+	}
+	if err != nil {
+		return fmt.Errorf("bank: %w", err)
+	}
+	store := replay.New(nil, file.New(log, nil))
+	return store.Revoke(context.Background(), replay.Revocation{Issuer: IssuerName, ID: stolen}, time.Now().Add(24*time.Hour))
 }
 
 // seed makes the bank's records anew from bank.sql.
