@@ -31,7 +31,9 @@ type claims struct {
 func readClaims(payload map[string]any, issuer *issuer) (*claims, error) {
 	r := &reader{claims: payload}
 	r.need("exp", "aud", "sub", "client_id", "iat", "jti")
-	r.text("jti")
+	for _, name := range []string{"jti", "sub", "client_id"} {
+		r.text(name)
+	}
 	c := &claims{
 		audiences: r.texts("aud"),
 		issuedAt:  r.moment("iat"),

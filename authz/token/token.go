@@ -5,7 +5,7 @@
 //
 // What is said once is checked in this order: the Authorization header, the
 // token's form, its issuer, type and algorithm, the signature, the claims, the
-// audience and times, the binding. Nothing but iss is read from the claims before
+// times, the audience, the binding. Nothing but iss is read from the claims before
 // the signature is verified. Signature and claims of a token that came before are
 // remembered; everything that depends on the request, the API, the time or the
 // issuer's current keys is checked each time; a proof is good once.
@@ -145,7 +145,7 @@ func (v *Verifier) Verify(ctx context.Context, match authz.Match, request *authz
 	case !ok:
 		return nil, errUnknownAPI
 	case sent.proven && api.proofs == nil:
-		return nil, fmt.Errorf("credentials: %w", authz.UnsupportedScheme)
+		return nil, fmt.Errorf("credentials: %w: DPoP, and no proofs are taken here", authz.UnsupportedScheme)
 	}
 	known, err := v.genuine(ctx, sent.token, api, at)
 	if err != nil {
@@ -241,10 +241,13 @@ func (k *verified) admit(api *api, at time.Time) error {
 	if !api.takes(k.issuer.name) {
 		return fmt.Errorf("token: %w: not accepted here", authz.TokenIssuer)
 	}
+	if err := k.checkTimes(at); err != nil {
+		return err
+	}
 	if !slices.ContainsFunc(k.claims.audiences, func(a string) bool { return slices.Contains(api.audiences, a) }) {
 		return fmt.Errorf("token: %w", authz.TokenAudience)
 	}
-	return k.checkTimes(at)
+	return nil
 }
 
 // sentBy checks that the token was sent by whom it is bound to, and hands it out. Nothing
