@@ -8,31 +8,34 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/countersign-io/countersign/authz/explain"
+	"github.com/countersign-io/countersign/authz/token/checks"
 	"github.com/countersign-io/countersign/envoy"
 )
 
-// TestTranscriptsAreTold holds what is shown of explain against what it tells, which
+// TestTranscriptsAreTold holds what is shown of a command against what it tells, which
 // the command's own tests hold.
 func TestTranscriptsAreTold(t *testing.T) {
-	shown := 0
-	for _, b := range blocksOf(page(t, "explain.md")) {
-		name, ok := strings.CutPrefix(b.mark, "transcript ")
-		if !ok {
-			continue
-		}
-		archive := txtar.Parse([]byte(page(t, filepath.Join("..", "cmd", "countersign", "testdata", "explain", name+".txtar"))))
-		for _, file := range archive.Files {
-			if file.Name != "want" {
+	for _, command := range []string{"explain", "token"} {
+		shown, text := 0, page(t, command+".md")
+		for _, b := range blocksOf(text) {
+			name, ok := strings.CutPrefix(b.mark, "transcript ")
+			if !ok {
 				continue
 			}
-			shown++
-			if string(file.Data) != b.text {
-				t.Errorf("explain.md:%d: differs from what is told:\n%s", b.line, file.Data)
+			archive := txtar.Parse([]byte(page(t, filepath.Join("..", "cmd", "countersign", "testdata", command, name+".txtar"))))
+			for _, file := range archive.Files {
+				if file.Name != "want" {
+					continue
+				}
+				shown++
+				if string(file.Data) != b.text {
+					t.Errorf("%s.md:%d: differs from what is told:\n%s", command, b.line, file.Data)
+				}
 			}
 		}
-	}
-	if shown != strings.Count(page(t, "explain.md"), "<!-- test: transcript ") || shown == 0 {
-		t.Errorf("%d transcripts were compared, which are not all", shown)
+		if shown != strings.Count(text, "<!-- test: transcript ") || shown == 0 {
+			t.Errorf("%s.md: %d transcripts were compared, which are not all", command, shown)
+		}
 	}
 }
 
@@ -59,4 +62,12 @@ func TestExplainNamesEveryOutcome(t *testing.T) {
 		outcomes = append(outcomes, outcome.String())
 	}
 	same(t, firsts(t, rows(page(t, "explain.md"), "Outcome")), outcomes)
+}
+
+func TestTokenNamesEveryOutcome(t *testing.T) {
+	var outcomes []string
+	for _, outcome := range []checks.Outcome{checks.NotReached, checks.NotApplicable, checks.Passed, checks.Failed} {
+		outcomes = append(outcomes, outcome.String())
+	}
+	same(t, firsts(t, rows(page(t, "token.md"), "Outcome")), outcomes)
 }

@@ -50,16 +50,17 @@ func check(_ context.Context, args []string, w world) error {
 // load reads a configuration and opens what it names.
 func load(file string, w world) (*wire.Loaded, error) {
 	cfg, faults := config.Load(file, w.environ)
-	return open(cfg, faults)
+	return open(cfg, faults, wire.Load)
 }
 
-// open opens what a configuration names. What is wrong with the file, its faults, does
-// not hide what is wrong with what it names, as far as that can be told.
-func open(cfg *config.Config, faults error) (*wire.Loaded, error) {
+// open opens what a configuration names, by wire's Load or Read. What is wrong with the
+// file, its faults, does not hide what is wrong with what it names, as far as that can
+// be told.
+func open(cfg *config.Config, faults error, by func(*config.Config) (*wire.Loaded, error)) (*wire.Loaded, error) {
 	if cfg == nil || !cfg.Readable() {
 		return nil, faults
 	}
-	loaded, err := wire.Load(cfg)
+	loaded, err := by(cfg)
 	if faults == nil {
 		return loaded, err
 	}

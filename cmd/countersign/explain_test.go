@@ -107,7 +107,7 @@ func checkRequest(request *authz.Request) any {
 }
 
 // varying is what differs from run to run.
-var varying = regexp.MustCompile(`((?:revision|thumbprint|x5t#S256|dpop-nonce|pseudonyms|pseudonym|input |took) +)[^\s,]+` +
+var varying = regexp.MustCompile(`((?:revision|thumbprint|x5t#S256(?:"\])? |cnf\.jkt|dpop-nonce|pseudonyms|pseudonym|input |took) +)[^\s,]+` +
 	`|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // steady writes the last command's output to the file told, without what varies.

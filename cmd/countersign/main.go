@@ -40,13 +40,14 @@ func main() {
 
 const usage = `countersign decides, for Envoy, which requests to an API may pass.
 
-  countersign serve   --config countersign.yaml                 answer Envoy's ext_authz calls
-  countersign check   --config countersign.yaml                 find every fault of a configuration
-  countersign explain --config countersign.yaml request.json    say how a request is decided, and why
-  countersign explain --config countersign.yaml --decision ID   say how one was decided, and why
-  countersign metadata --config countersign.yaml                print what clients are told of an API
-  countersign revoke  --issuer ISS --subject SUB                have tokens be refused from now on
-  countersign version                                           say which version this is
+  countersign serve    --config countersign.yaml                 answer Envoy's ext_authz calls
+  countersign check    --config countersign.yaml                 find every fault of a configuration
+  countersign explain  --config countersign.yaml request.json    say how a request is decided, and why
+  countersign explain  --config countersign.yaml --decision ID   say how one was decided, and why
+  countersign token    --config countersign.yaml token.jwt       say which check a token fails
+  countersign revoke   --issuer ISSUER --subject SUBJECT         have tokens be refused from now on
+  countersign metadata --config countersign.yaml                 print what clients are told of an API
+  countersign version                                            say which version this is
 
 Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 `
@@ -55,8 +56,9 @@ var commands = map[string]func(context.Context, []string, world) error{
 	"serve":    serve,
 	"check":    check,
 	"explain":  explain,
-	"metadata": metadata,
+	"token":    judgeToken,
 	"revoke":   revoke,
+	"metadata": metadata,
 	"version":  version,
 }
 
@@ -84,6 +86,8 @@ func exitCode(err error, stderr io.Writer) int {
 		return exitWrong
 	case errors.Is(err, errArguments):
 		return exitWrong
+	case errors.Is(err, errRefused):
+		return exitFailed
 	}
 	fmt.Fprintf(stderr, "countersign: %v\n", err)
 	return exitFailed

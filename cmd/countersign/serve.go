@@ -43,7 +43,7 @@ func serve(ctx context.Context, args []string, w world) error {
 	defer signal.Stop(hangups)
 	log := slog.New(slog.NewTextHandler(w.stderr, nil))
 	cfg, watch, faults := read(file, w)
-	loaded, err := open(cfg, faults)
+	loaded, err := open(cfg, faults, wire.Load)
 	if err != nil {
 		return err
 	}

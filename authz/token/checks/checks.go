@@ -109,7 +109,7 @@ func verify(ctx context.Context, by *authz.Snapshot, f *authz.Facts) (err error)
 	if f.Certificate, err = by.Certificates.Read(f.Request); err != nil {
 		return err
 	}
-	f.Token, err = by.Tokens.Verify(ctx, f.Match.API, f.Request, f.Certificate, f.Time)
+	f.Token, err = by.Tokens.Verify(ctx, f.Match, f.Request, f.Certificate, f.Time)
 	return err
 }
 

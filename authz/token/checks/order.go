@@ -84,7 +84,7 @@ var Order = []Check{
 		faults: []fault{{reason: authz.TokenSignature, advice: sendWhole}}},
 
 	{Rules: []string{"J7", "H7"}, Section: "RFC 9068 §2.2",
-		What: "exp, aud, sub, client_id, iat and jti are there, and they and other times and texts are of their types",
+		What: "exp, aud, sub, client_id, iat and jti are there; they and what else is known are of their types",
 		faults: []fault{{reason: authz.TokenClaims, advice: tellIssuer,
 			details: []string{"exp ", "aud ", "sub ", "client_id ", "iat ", "jti ", "nbf ", "auth_time is no", "acr ", "amr "}}}},
 	{Rules: []string{"M1"}, Section: "RFC 7800 §3.1",
@@ -122,7 +122,7 @@ var Order = []Check{
 		What:   "there is a client certificate",
 		faults: []fault{{reason: authz.CertificateMissing, advice: "connect with the client certificate that the token was requested with"}}},
 	{Rules: []string{"M1", "M3", "M5", "M6"}, Section: "RFC 8705 §3", when: boundToCertificate,
-		What:   "the certificate's SHA-256 is x5t#S256",
+		What:   "the certificate is the one that x5t#S256 names",
 		faults: []fault{{reason: authz.CertificateMismatch, advice: "connect with the client certificate that the token was requested with; with a renewed one, get a token anew"}}},
 
 	{Rules: []string{"D1", "B6"}, Section: "RFC 9449 §4.3 (1)", when: boundToKey,
@@ -167,7 +167,7 @@ var Order = []Check{
 		What:   "ath is the token's SHA-256",
 		faults: []fault{{reason: authz.ProofToken, advice: "make the proof for the very token that it is sent with"}}},
 	{Rules: []string{"D12b"}, Section: "RFC 9449 §4.3 (12)", when: boundToKey,
-		What:   "the key's thumbprint is the token's jkt",
+		What:   "the key is the one that the token's jkt names",
 		faults: []fault{{reason: authz.ProofKey, advice: "sign the proof with the key that the token was requested with"}}},
 	{Rules: []string{"D16"}, Section: "RFC 9449 §11.1", when: boundToKey,
 		What: "the proof was not used before",

@@ -20,22 +20,13 @@ import (
 // ends what was opened, but not the stores of l. What is revoked is read once, as far as
 // ctx lasts; where it cannot be read, the revocation step says so.
 func (l *Loaded) Explain(ctx context.Context, now func() time.Time, log *slog.Logger) (checker *explain.Checker, release func(), err error) {
-	if err := guarded(l.Config); err != nil {
-		return nil, nil, err
-	}
-	keys, err := token.OpenKeys(l.Config.Tokens(), jwks.Environment{Log: log, ReadOnly: true})
+	snapshot, release, err := l.apart(ctx, now, log)
 	if err != nil {
-		return nil, nil, l.Config.Locate("", l.Config.TokenKeys(authz.ProblemsOf(err)))
-	}
-	keys.Settle(ctx)
-	snapshot, err := l.snapshot(keys, readProofs(l.Config.State, now))
-	if err != nil {
-		keys.Close()
 		return nil, nil, err
 	}
 	revocations, err := l.readRevocations(ctx, now)
 	if err != nil {
-		keys.Close()
+		release()
 		return nil, nil, err
 	}
 	stores := explain.Stores{Revocations: revocations}
@@ -45,5 +36,22 @@ func (l *Loaded) Explain(ctx context.Context, now func() time.Time, log *slog.Lo
 	if l.Consents != nil {
 		stores.Consents = l.Consents
 	}
-	return explain.New(snapshot, stores, now), keys.Close, nil
+	return explain.New(snapshot, stores, now), release, nil
+}
+
+// apart is a snapshot beside a System's, as Explain says.
+func (l *Loaded) apart(ctx context.Context, now func() time.Time, log *slog.Logger) (snapshot *authz.Snapshot, release func(), err error) {
+	if err := guarded(l.Config); err != nil {
+		return nil, nil, err
+	}
+	keys, err := token.OpenKeys(l.Config.Tokens(), jwks.Environment{Log: log, ReadOnly: true})
+	if err != nil {
+		return nil, nil, l.Config.Locate("", l.Config.TokenKeys(authz.ProblemsOf(err)))
+	}
+	keys.Settle(ctx)
+	if snapshot, err = l.snapshot(keys, readProofs(l.Config.State, now)); err != nil {
+		keys.Close()
+		return nil, nil, err
+	}
+	return snapshot, keys.Close, nil
 }

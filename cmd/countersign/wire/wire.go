@@ -55,6 +55,15 @@ func Load(cfg *config.Config) (*Loaded, error) {
 	return l, nil
 }
 
+// Read is Load without the stores, which are nil: they are not looked at.
+func Read(cfg *config.Config) (*Loaded, error) {
+	l := &Loaded{Config: cfg}
+	if err := l.read().Err(); err != nil {
+		return nil, sorted(authz.ProblemsOf(err))
+	}
+	return l, nil
+}
+
 // read reads and judges all but the stores.
 func (l *Loaded) read() authz.Problems {
 	cfg := l.Config

@@ -1,0 +1,38 @@
+package wire
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/certificate"
+	"github.com/countersign-io/countersign/authz/token/checks"
+)
+
+// Token has the token of a request checked as a System would that it came to at that
+// time, and writes nothing, as Explain does; settling is how long key sets of URLs are
+// waited for. The request's certificate is its client's, wherever the configuration has
+// Envoy tell of one.
+//
+// input is what a policy would be given of an accepted token, or nil.
+func (l *Loaded) Token(ctx context.Context, request *authz.Request, at time.Time, settling time.Duration, log *slog.Logger) (report *checks.Report, input []byte, err error) {
+	waiting, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	snapshot, release, err := l.apart(waiting, func() time.Time { return at }, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	if snapshot.Certificates, err = certificate.New(certificate.Config{}); err != nil {
+		return nil, nil, err
+	}
+	if report, err = checks.Run(ctx, snapshot, request, at); err != nil || report.Failed != nil {
+		return report, nil, err
+	}
+	given, err := l.Policy.Inputs(true).Input(report.Facts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return report, given.Document, nil
+}
