@@ -29,8 +29,8 @@ type Config struct {
 	// good set of a URL is kept for the next start; "" keeps none. Several
 	// issuers can share it.
 	CacheDir string `yaml:"cache_dir"`
-	// MinRefresh is the shortest time between refreshes because of unknown keys;
-	// zero means 30 s.
+	// MinRefresh is the shortest time, on average, between refreshes because of
+	// unknown keys, of which a few may follow on each other at once; zero means 30 s.
 	MinRefresh time.Duration `yaml:"min_refresh"`
 	// MaxStale is how long a set that cannot be refreshed is used; zero means 24 h.
 	MaxStale time.Duration `yaml:"max_stale"`

@@ -43,7 +43,7 @@ func (s *Store) run(ctx context.Context) {
 // refresh replaces the set by a fresh one, or keeps it and remembers the fault.
 // It returns how long the set is fresh.
 func (s *Store) refresh(ctx context.Context) (interval time.Duration, err error) {
-	defer s.land()
+	defer s.land(s.awaited())
 	began, before := s.env.Now(), s.state.Load()
 	data, set, interval, err := s.load(ctx)
 	if ctx.Err() != nil {
@@ -85,14 +85,23 @@ func (s *Store) load(ctx context.Context) (data []byte, set *Set, interval time.
 	return data, set, interval, err
 }
 
-// land wakes all who wait for the refresh that has ended.
-func (s *Store) land() {
+// awaited is what those wait for who asked for a refresh before it began, or nil. Who
+// asks later is told of the next one: this one may miss what was published meanwhile.
+func (s *Store) awaited() chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight != nil {
-		close(s.flight)
-		s.flight = nil
+	return s.flight
+}
+
+// land wakes all who wait for the refresh that has ended.
+func (s *Store) land(flight chan struct{}) {
+	if flight == nil {
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(flight)
+	s.flight = nil
 }
 
 // readFile reads a file for the first time. Unlike later, a set without a usable

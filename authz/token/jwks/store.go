@@ -56,10 +56,10 @@ type Store struct {
 
 	mu sync.Mutex
 	// flight is closed when the refresh that is due or under way has ended; nil
-	// where there is none.
+	// where there is none that anybody waits for.
 	flight chan struct{}
-	// askedAt is when a refresh was last begun because of an unknown key.
-	askedAt time.Time
+	// searches bound the refreshes because of unknown keys.
+	searches searches
 }
 
 // state is what a Store knows at one time.
@@ -82,7 +82,8 @@ func Open(issuer string, cfg Config, env Environment) (*Store, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	s := &Store{issuer: issuer, cfg: cfg.withDefaults(), env: env.withDefaults(),
+	cfg = cfg.withDefaults()
+	s := &Store{issuer: issuer, cfg: cfg, env: env.withDefaults(), searches: searches{every: cfg.MinRefresh},
 		stopped: make(chan struct{}), asked: make(chan struct{}, 1)}
 	s.state.Store(&state{})
 	if cfg.File != "" {
@@ -91,7 +92,7 @@ func Open(issuer string, cfg Config, env Environment) (*Store, error) {
 			return nil, authz.Problems{{Key: "file", What: err.Error(), Fix: "name a readable JWK Set (RFC 7517 §5)"}}
 		}
 	} else {
-		s.source = newRemote(s.cfg.URL, s.env.Client)
+		s.source = newRemote(cfg.URL, s.env.Client)
 		s.readKept()
 		s.flight = make(chan struct{})
 		s.asked <- struct{}{}
@@ -110,31 +111,38 @@ func (s *Store) Close() {
 
 // Key returns the key to verify a token with: that of the kid, or, without one,
 // the only one that fits the algorithm. An unknown key is looked for in a fresh
-// set, at most once in MinRefresh for all callers; ctx bounds the wait. The error
-// wraps authz.TokenKey where the issuer has no such key, and
+// set, as often as MinRefresh lets all callers together; ctx bounds the wait. The
+// error wraps authz.TokenKey where the issuer has no such key, and
 // authz.KeysUnavailable where that cannot be known.
 func (s *Store) Key(ctx context.Context, kid, algorithm string) (*Key, error) {
-	if set := s.current(); set != nil {
-		if key := set.Find(kid, algorithm); key != nil {
-			return key, nil
+	key := s.find(kid, algorithm)
+	// What was under way may have been read before the issuer had the key: the second
+	// search is one that begins after the token was there.
+	for searching := 0; key == nil && searching < 2; searching++ {
+		if err := s.search(ctx, kid); err != nil {
+			return nil, err
 		}
+		key = s.find(kid, algorithm)
 	}
-	if err := s.await(ctx); err != nil {
-		return nil, err
+	if key != nil {
+		return key, nil
 	}
-	set, fault := s.current(), s.state.Load().fault
-	if set != nil {
-		if key := set.Find(kid, algorithm); key != nil {
-			return key, nil
-		}
-	}
+	fault := s.state.Load().fault
 	switch {
 	case fault != nil:
 		return nil, fmt.Errorf("keys: %w: %w", authz.KeysUnavailable, fault)
-	case set == nil:
+	case s.current() == nil:
 		return nil, fmt.Errorf("keys: %w: none are known", authz.KeysUnavailable)
 	}
 	return nil, fmt.Errorf("keys: %w: no key of that id and algorithm", authz.TokenKey)
+}
+
+// find returns the key in the set in force, or nil.
+func (s *Store) find(kid, algorithm string) *Key {
+	if set := s.current(); set != nil {
+		return set.Find(kid, algorithm)
+	}
+	return nil
 }
 
 // Holds reports that the key is still one of the issuer's. It never waits.
@@ -199,10 +207,10 @@ func (s *Store) isStale(fetched time.Time) bool {
 	return s.env.Now().Sub(fetched) > s.cfg.MaxStale
 }
 
-// await returns when the refresh under way has ended, having asked for one if it
-// is time, or at once where it is not.
-func (s *Store) await(ctx context.Context) error {
-	flight := s.ask()
+// search returns when the refresh under way has ended, having asked for one if there
+// was none, or at once where none may begin.
+func (s *Store) search(ctx context.Context, kid string) error {
+	flight := s.ask(kid)
 	if flight == nil {
 		return nil
 	}
@@ -215,17 +223,15 @@ func (s *Store) await(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) ask() <-chan struct{} {
+func (s *Store) ask(kid string) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight != nil {
 		return s.flight
 	}
-	now := s.env.Now()
-	if now.Sub(s.askedAt) < s.cfg.MinRefresh {
+	if !s.searches.begin(kid, s.env.Now()) {
 		return nil
 	}
-	s.askedAt = now
 	s.flight = make(chan struct{})
 	select {
 	case s.asked <- struct{}{}:
