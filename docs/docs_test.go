@@ -90,6 +90,25 @@ func TestConfigurationsLoad(t *testing.T) {
 	}
 }
 
+// TestFilesStandAsTheyAre holds what is shown of a file against it: all of it, or a part.
+func TestFilesStandAsTheyAre(t *testing.T) {
+	count := 0
+	for name, text := range pages(t) {
+		for _, b := range blocksOf(text) {
+			kind, file, _ := strings.Cut(b.mark, " ")
+			switch {
+			case kind == "file" && page(t, file) != b.text, kind == "part" && !strings.Contains(page(t, file), b.text):
+				t.Errorf("%s:%d: does not stand so in %s", name, b.line, file)
+			case kind == "file" || kind == "part":
+				count++
+			}
+		}
+	}
+	if count < 4 {
+		t.Errorf("%d blocks were held against a file, want 4 at least", count)
+	}
+}
+
 // reasons are all of authz: the numbers after the last are internal again.
 func reasons() []authz.Reason {
 	all := []authz.Reason{authz.Internal}
