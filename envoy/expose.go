@@ -11,7 +11,7 @@ import (
 // tells nothing.
 var ours = strings.Join([]string{"WWW-Authenticate", "DPoP-Nonce", "Retry-After", "RateLimit-Policy", "RateLimit", "Allow", authz.InteractionHeader}, ", ")
 
-// exposed lets scripts of other origins read them (Fetch §3.3.3, RFC 9449 §8), where the
+// exposed lets scripts of other origins read them (Fetch's CORS protocol), where the
 // contract has scripts. That their origin may read the answer at all is Envoy's to say.
 func exposed(d *authz.Decision) []authz.Header {
 	if !d.Answers.Browsers {

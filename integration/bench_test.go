@@ -134,7 +134,8 @@ func openLarge(b testing.TB) (*wire.System, *authz.Request) {
 	b.Helper()
 	made := openBank(b)
 	data := `{"roles": {"customer": ["read_parts"]}, "regions": {"GB": ["GB"]}}`
-	for name, text := range map[string]string{"openapi.yaml": largeContract(), "policy/data.json": data} {
+	decision := "package openbanking\n\nimport data.countersign.standard\n\ndecision := standard.decision\n"
+	for name, text := range map[string]string{"openapi.yaml": largeContract(), "policy/data.json": data, "policy/openbanking.rego": decision} {
 		if err := os.WriteFile(filepath.Join(made.Dir, name), []byte(text), 0o600); err != nil {
 			b.Fatal(err)
 		}

@@ -110,7 +110,7 @@ func (s *storm) keepConnections() {
 func (s *storm) mount(t *testing.T) {
 	t.Helper()
 	first, second := fstest.MapFS{}, fstest.MapFS{}
-	for _, name := range []string{"openapi.yaml", "policy/site.rego", "policy/data.json", "jwks.json"} {
+	for _, name := range []string{"openapi.yaml", "policy/site.rego", "policy/openbanking.rego", "policy/data.json", "jwks.json"} {
 		text, err := os.ReadFile(filepath.Join(s.dir, name))
 		if err != nil {
 			t.Fatal(err)

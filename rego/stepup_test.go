@@ -12,6 +12,7 @@ import (
 // TestStepUp holds what the contract asks of the user's authentication (RFC 9470) against
 // what the token says of it, and that a refusal asks for all that the contract does.
 func TestStepUp(t *testing.T) {
+	e := standardEngine(t)
 	asked := authz.StepUp{ACRValues: []string{"loa3", "loa2"}, MaxAge: 5 * time.Minute}
 	acr, age := authz.StepUp{ACRValues: asked.ACRValues}, authz.StepUp{MaxAge: asked.MaxAge}
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
@@ -46,7 +47,7 @@ func TestStepUp(t *testing.T) {
 			if !test.allowed {
 				want = authz.Verdict{Reason: "step_up", Refusals: []string{"step_up"}, StepUp: &test.asked}
 			}
-			if diff := cmp.Diff(want, decide(t, standardEngine(t), facts)); diff != "" {
+			if diff := cmp.Diff(want, decide(t, e, facts)); diff != "" {
 				t.Errorf("verdict (-want +got):\n%s", diff)
 			}
 		})

@@ -103,6 +103,17 @@ func TestFullRecordHasExactlyTheseBytes(t *testing.T) {
 	}
 }
 
+// Of a replay it is known whose token it was, and nothing of who sent it.
+func TestReplayIsOfWhomItWasTakenFrom(t *testing.T) {
+	record := anonymousDenial()
+	record.Decision.Reason = authz.ProofReplayed
+	record.Decision.Caller = authz.Caller{Kind: authz.Customer, Issuer: "https://issuer.example", Subject: "zz-subject", Client: "acme"}
+	got := describe(record, testKey)
+	if got.GetCaller().GetSubjectPseudonym() != "k1.FvzQnmw_0Ks6TjC8WR7-1Q" || got.GetCaller().GetClient() != "acme" || len(got.GetBinding()) > 0 {
+		t.Errorf("describe() = %v, want the subject's pseudonym, and no binding", got)
+	}
+}
+
 // The record of a limit that is spent names it, and not whose it is; one of an allow
 // names none, though it was the last.
 func TestRecordNamesTheLimitsThatRefused(t *testing.T) {
