@@ -36,6 +36,9 @@ type mutation struct {
 	stories []string
 	// told is the test that tells them; "" means TestStoriesPure.
 	told string
+	// in is the package whose own test told is, where no story can show the check: then
+	// that test must fail, and none are named.
+	in string
 }
 
 // edit replaces a text that stands exactly once in a file, which is named from the
@@ -57,6 +60,10 @@ func TestStoriesNoticeAMissingCheck(t *testing.T) {
 	}
 	for i, mutation := range mutations {
 		t.Run(mutation.name, func(t *testing.T) {
+			if mutation.in != "" {
+				mutation.wantNoticed(t, overlays[i])
+				return
+			}
 			told, only := pure, []string(nil)
 			if mutation.told != "" {
 				// A story through Envoy takes a while, so only those that matter are told.
@@ -89,7 +96,7 @@ func writeOverlays(t *testing.T) []string {
 			t.Errorf("%s: there are two of that name", mutation.name)
 		}
 		names[mutation.name] = true
-		if len(mutation.stories) == 0 {
+		if len(mutation.stories) == 0 && mutation.in == "" {
 			t.Errorf("%s: no story is named", mutation.name)
 		}
 		for _, story := range mutation.stories {
@@ -149,21 +156,8 @@ func tellAgain(t *testing.T, overlay, told string, only ...string) []string {
 	if len(only) > 0 {
 		pattern += "/^(" + strings.Join(only, "|") + ")$"
 	}
-	// The test ends by itself first, and with it what it started.
-	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Minute)
-	defer cancel()
-	run := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-vet=off", "-count=1",
-		"-timeout", patience.String(), "-run", pattern, ".")
-	run.Env = append(os.Environ(), buildOverlay+"="+overlay)
-	run.WaitDelay = 10 * time.Second
-	out, err := run.CombinedOutput()
-	output := string(out)
-	switch {
-	case ctx.Err() != nil, strings.Contains(output, "panic: test timed out"):
-		t.Fatalf("%s takes longer than %v\n%s", told, patience, output)
-	case strings.Contains(output, "[build failed]"), strings.Contains(output, "[setup failed]"), strings.Contains(output, "building countersign: "):
-		t.Fatalf("the mutation does not compile, which is a fault of the table\n%s", output)
-	case err == nil && !strings.Contains(output, "no tests to run"):
+	output, err := testAgain(t, overlay, ".", pattern)
+	if err == nil {
 		return nil
 	}
 	var failed []string
@@ -177,4 +171,39 @@ func tellAgain(t *testing.T, overlay, told string, only ...string) []string {
 		t.Logf("without it these fail: %q", failed)
 	}
 	return failed
+}
+
+// wantNoticed holds that the package's own test passes with the check, and fails without.
+func (m mutation) wantNoticed(t *testing.T, overlay string) {
+	t.Helper()
+	in, pattern := filepath.Join("..", m.in), "^"+m.told+"$"
+	if output, err := testAgain(t, "", in, pattern); err != nil {
+		t.Fatalf("with every check in its place %s of %s fails\n%s", m.told, m.in, output)
+	}
+	if _, err := testAgain(t, overlay, in, pattern); err == nil {
+		t.Errorf("%s of %s passes", m.told, m.in)
+	}
+}
+
+// testAgain runs tests of a folder's package in a process of its own, over an overlay. An
+// error is a test that fails; what keeps tests from being run at all ends this one.
+func testAgain(t *testing.T, overlay, in, pattern string) (output string, err error) {
+	t.Helper()
+	// The test ends by itself first, and with it what it started.
+	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Minute)
+	defer cancel()
+	run := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-vet=off", "-count=1", "-timeout", patience.String(), "-run", pattern, ".")
+	run.Dir, run.Env = in, append(os.Environ(), buildOverlay+"="+overlay)
+	run.WaitDelay = 10 * time.Second
+	out, err := run.CombinedOutput()
+	output = string(out)
+	switch {
+	case ctx.Err() != nil, strings.Contains(output, "panic: test timed out"):
+		t.Fatalf("%s takes longer than %v\n%s", pattern, patience, output)
+	case strings.Contains(output, "[build failed]"), strings.Contains(output, "[setup failed]"), strings.Contains(output, "building countersign: "):
+		t.Fatalf("the mutation does not compile, which is a fault of the table\n%s", output)
+	case strings.Contains(output, "no tests to run"):
+		t.Fatalf("there is no %s\n%s", pattern, output)
+	}
+	return output, err
 }

@@ -10,7 +10,11 @@ const (
 	revocationsGo = "authz/replay/revocations.go"
 	rolesGo       = "authz/certificates.go"
 	lookupGo      = "authz/lookup.go"
+	factsGo       = "authz/facts.go"
+	detailsGo     = "authz/details.go"
+	spendGo       = "authz/spend.go"
 	certificateGo = "authz/certificate/certificate.go"
+	xfccGo        = "authz/certificate/xfcc.go"
 	jsonGo        = "authz/json.go"
 	matchGo       = "authz/contract/match.go"
 	inspectGo     = "authz/contract/inspect.go"
@@ -30,6 +34,7 @@ const (
 	allowGo       = "envoy/allow.go"
 	standardRego  = "rego/library/standard.rego"
 	siteRego      = "examples/openbanking/policy/site.rego"
+	bankRego      = "examples/openbanking/policy/openbanking.rego"
 	bankYAML      = "examples/openbanking/countersign.yaml.tmpl"
 	envoyYAML     = "examples/openbanking/envoy.yaml.tmpl"
 )
@@ -213,6 +218,14 @@ var mutations = []mutation{
 		stories: []string{"72-login-to-come"},
 	},
 
+	{
+		name: "a chain of actors is short",
+		edits: []edit{{callerGo,
+			"r.fault(\"act\", \"names too many actors\")",
+			""}},
+		stories: []string{"114-too-many-actors"},
+	},
+
 	// Who asks: what the token is bound to.
 	{
 		name: "a bound token comes with a certificate",
@@ -361,6 +374,36 @@ var mutations = []mutation{
 		stories: []string{"130-token-revoked"},
 	},
 
+	// Envoy itself keeps such headers, and expired certificates, from stories.
+	{
+		name: "the hash is that of the certificate beside it",
+		edits: []edit{{xfccGo,
+			"if read.Thumbprint != e.thumbprint {",
+			"if false {"}},
+		in: "authz/certificate", told: "TestXFCCThatIsRefused",
+	},
+	{
+		name: "the header has as many elements as there are proxies",
+		edits: []edit{{xfccGo,
+			"case len(elements) > r.elements:",
+			"case false:"}},
+		in: "authz/certificate", told: "TestXFCCThatIsRefused",
+	},
+	{
+		name: "roles are a certificate's within its dates",
+		edits: []edit{{factsGo,
+			"return !at.Before(i.NotBefore) && !at.After(i.NotAfter)",
+			"return true"}},
+		in: "authz", told: "TestCertificateRoles",
+	},
+	{
+		name: "names are a certificate's within its dates",
+		edits: []edit{{factsGo,
+			" || !f.Certificate.Identity.standsAt(f.Time) {",
+			" {"}},
+		in: "rego", told: "TestCertificateSaysNothingOutsideItsDates",
+	},
+
 	// What the contract lets such a caller ask for.
 	{
 		name: "the certificate's roles",
@@ -405,6 +448,36 @@ var mutations = []mutation{
 			"case itself:",
 			"case false:"}},
 		stories: []string{"74-client-called-customer"},
+	},
+
+	{
+		// The bank's own rule stands behind it, for payments.
+		name: "authorization details",
+		edits: []edit{{pipelineGo,
+			"if err = detailed(f); err != nil {",
+			"if false {"}},
+		stories: []string{"109-payment-not-authorized", "110-authorized-in-two-parts", "111-authorized-elsewhere", "112-details-unreadable"},
+	},
+	{
+		name: "authorization details that can be read",
+		edits: []edit{{detailsGo,
+			"case token != nil && token.DetailsDoubt != \"\":",
+			"case false:"}},
+		stories: []string{"112-details-unreadable"},
+	},
+	{
+		name: "the actions that are authorized",
+		edits: []edit{{detailsGo,
+			"holdsAll(d.Actions, r.Actions) && ",
+			""}},
+		stories: []string{"110-authorized-in-two-parts"},
+	},
+	{
+		name: "where authorization details hold",
+		edits: []edit{{detailsGo,
+			"d.Type == r.Type && d.holdsAt(audiences) &&",
+			"d.Type == r.Type &&"}},
+		stories: []string{"111-authorized-elsewhere"},
 	},
 
 	// What the request names.
@@ -607,6 +680,20 @@ var mutations = []mutation{
 		stories: []string{"54-payment-without-step-up"},
 	},
 	{
+		name: "how the user authenticated",
+		edits: []edit{{standardRego,
+			"\tacr in accepted\n",
+			""}},
+		stories: []string{"103-step-up-to-a-stronger-login"},
+	},
+	{
+		name: "all that a step-up asks for",
+		edits: []edit{{standardRego,
+			"\tcount(asked - answered) == 0\n",
+			""}},
+		stories: []string{"54-payment-without-step-up", "103-step-up-to-a-stronger-login", "104-login-untold", "105-step-up-with-a-proof"},
+	},
+	{
 		name: "what the site denies",
 		edits: []edit{{standardRego,
 			"refusals := (unmet - waived) | denied",
@@ -634,6 +721,20 @@ var mutations = []mutation{
 			"\tregex.match(`^[0-9]{1,9}(\\.[0-9]{1,2})?$`, amount)\n",
 			""}},
 		stories: []string{"79-small-payment-unreadable"},
+	},
+	{
+		name: "a payment is of the amount that was authorized",
+		edits: []edit{{siteRego,
+			"amounts.same(detail.instructedAmount.amount, asked.InstructedAmount.Amount)",
+			"amounts.same(asked.InstructedAmount.Amount, asked.InstructedAmount.Amount)"}},
+		stories: []string{"107-payment-of-more", "108-payment-of-two-authorizations"},
+	},
+	{
+		name: "a payment is for whom it was authorized",
+		edits: []edit{{siteRego,
+			"\tdetail.creditorAccount.iban == asked.CreditorAccount.Identification\n",
+			""}},
+		stories: []string{"108-payment-of-two-authorizations"},
 	},
 	{
 		name: "a case is about some accounts",
@@ -669,6 +770,29 @@ var mutations = []mutation{
 				"refusals := {refusal | some refusal in unmet; count(waived) == 0} | denied"},
 		},
 		stories: []string{"48-case-for-another-account"},
+	},
+
+	// How often.
+	{
+		name: "limits",
+		edits: []edit{{pipelineGo,
+			"return v, p.spend(ctx, f, &v)",
+			"return v, nil"}},
+		stories: []string{"101-limit-reached", "102-limit-of-the-bank"},
+	},
+	{
+		name: "limits of the contract",
+		edits: []edit{{spendGo,
+			"range f.Match.Operation.Limits {",
+			"range f.Match.Operation.Limits[:0] {"}},
+		stories: []string{"101-limit-reached"},
+	},
+	{
+		name: "limits of the bank",
+		edits: []edit{{bankRego,
+			"{\"limits\": limits}",
+			"{\"limits\": {limit | some limit in limits; limit.max > 2}}"}},
+		stories: []string{"102-limit-of-the-bank"},
 	},
 
 	// What only Envoy's own requests show.
