@@ -64,6 +64,19 @@ func TestStoriesExpectWhatCanBe(t *testing.T) {
 	}
 }
 
+func TestStoriesStandInOrder(t *testing.T) {
+	last := 0
+	for _, story := range stories(t) {
+		if number(story.Name) <= last {
+			t.Errorf("%s stands behind number %d", story.Name, last)
+		}
+		last = number(story.Name)
+	}
+	if last < 100 {
+		t.Errorf("the last is number %d, so that no order by names was told from this one", last)
+	}
+}
+
 func TestStoriesAreManyAndDifferent(t *testing.T) {
 	told, reasons := map[string]string{}, map[string]bool{}
 	for _, story := range stories(t) {
