@@ -17,16 +17,15 @@ import (
 //
 // Key sets of URLs are fetched, which is waited for until ctx ends, else they are those
 // that a System has kept; where there are none either, the token step says so. release
-// ends what was opened, but not the stores of l. What is revoked is read once, as far as
-// ctx lasts; where it cannot be read, the revocation step says so.
+// ends what was opened, but not the stores of l. What is revoked is read once; where it
+// cannot be read, the revocation step says so.
 func (l *Loaded) Explain(ctx context.Context, now func() time.Time, log *slog.Logger) (checker *explain.Checker, release func(), err error) {
-	snapshot, release, err := l.apart(ctx, now, log)
+	revocations, err := l.readRevocations(ctx, now)
 	if err != nil {
 		return nil, nil, err
 	}
-	revocations, err := l.readRevocations(ctx, now)
+	snapshot, release, err := l.apart(ctx, now, log)
 	if err != nil {
-		release()
 		return nil, nil, err
 	}
 	stores := explain.Stores{Revocations: revocations}

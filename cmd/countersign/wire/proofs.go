@@ -79,6 +79,8 @@ func (l *Loaded) readRevocations(ctx context.Context, now func() time.Time) (*re
 		return nil, l.Config.Locate("replay", authz.ProblemsOf(err))
 	}
 	defer store.Close()
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
 	return store.Read(ctx, now), nil
 }
 
