@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"crypto/fips140"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -10,15 +11,24 @@ import (
 // time and seed make repeat.
 var pinned = []string{"time.now_ns", "rand.intn", "uuid.rfc4122", "io.jwt.decode_verify"}
 
+// unapproved are the built-ins that panic where FIPS 140-3 is enforced, whatever their
+// operands.
+var unapproved = []string{"crypto.md5", "crypto.sha1", "crypto.hmac.md5", "crypto.hmac.sha1"}
+
 // capabilities are OPA's own, less every built-in whose answer depends on more
 // than its operands, the decision's time and its seed. What a later OPA adds of
-// that sort is left out too.
+// that sort is left out too. So is what could only deny where FIPS 140-3 is enforced.
 func capabilities() *ast.Capabilities {
 	all := ast.CapabilitiesForThisVersion()
 	// Empty means no host; nil would mean any.
 	all.AllowNet = []string{}
-	all.Builtins = slices.DeleteFunc(all.Builtins, func(b *ast.Builtin) bool { return impure(b.Name) })
+	all.Builtins = slices.DeleteFunc(all.Builtins, func(b *ast.Builtin) bool { return forbidden(b.Name) })
 	return all
+}
+
+// forbidden reports a built-in that is kept from policies.
+func forbidden(name string) bool {
+	return impure(name) || fips140.Enforced() && slices.Contains(unapproved, name)
 }
 
 func impure(name string) bool {
@@ -37,6 +47,8 @@ func impurity(name string) string {
 		return "a schema's $ref reads files and asks the network"
 	case "io.jwt.encode_sign", "io.jwt.encode_sign_raw":
 		return "signatures are random, and policies issue no tokens"
+	case "crypto.md5", "crypto.sha1", "crypto.hmac.md5", "crypto.hmac.sha1":
+		return "FIPS 140-3 is enforced"
 	}
 	return "its answer is not the same each time"
 }

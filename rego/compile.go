@@ -193,5 +193,5 @@ func fix(fault *ast.Error) string {
 // absentBuiltin names the built-in that a policy called and is not given.
 func absentBuiltin(fault *ast.Error) (string, bool) {
 	name, called := strings.CutPrefix(fault.Message, "undefined function ")
-	return name, called && impure(name)
+	return name, called && forbidden(name)
 }
