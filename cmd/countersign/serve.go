@@ -89,7 +89,7 @@ func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <
 		log.Info("console", "address", operator.Addr())
 	}
 	go func() { failed <- server.Serve() }()
-	log.Info("serving", "address", server.Addr(), "revision", system.Revision)
+	log.Info("serving", "address", server.Addr(), "revision", system.Revision, "fips140", fipsMode())
 	go tellHealth(ctx, system, server, log)
 	stopReloads := r.start(ctx, hangups)
 	select {
