@@ -9,13 +9,15 @@ NODE_VERSION  := 24.14.1
 NODE          := $(if $(and $(shell command -v npm 2>/dev/null),$(shell node -p 'process.versions.node.split(".")[0] >= 20 || ""' 2>/dev/null)),,.tools/node/bin/node)
 OIDC          := .tools/oidc/node_modules/.package-lock.json
 JAEGER        := .tools/bin/jaeger
+# The certified version of Go's cryptographic module (GOROOT/lib/fips140).
+FIPS          := v1.0.0
 GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
 
 # Where /tmp is in memory, no record in it would be durable, which Countersign refuses.
 export TMPDIR := $(CURDIR)/.tools/tmp
 $(shell mkdir -p $(TMPDIR))
 
-.PHONY: demo demo-jaeger test test-all check generate build clean
+.PHONY: demo demo-jaeger test test-all test-fips check generate build build-fips clean
 
 demo: build $(ENVOY) ## a real Envoy asks, Countersign decides, people see why
 	go build -o .tools/bin/demo ./examples/openbanking/demo
@@ -27,8 +29,14 @@ demo-jaeger: build $(ENVOY) $(JAEGER) ## the same, with Jaeger to keep the trace
 
 test: $(ENVOY) $(REDIS) $(OIDC) ## all tests, with the race detector, the real Envoy, the real Redis and a real OpenID provider
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_REDIS=$(abspath $(REDIS)) COUNTERSIGN_OIDC=$(abspath .tools/oidc) go test -race -shuffle=on -timeout 20m ./...
+	GODEBUG=fips140=only go test -race -shuffle=on -count=1 ./authz/token/... ./authz/certificate ./authz/audit/vault
 
-test-all: check test $(JAEGER) ## and the slow ones: under load; traces in Jaeger; each check is taken out, a story must notice
+test-fips: build-fips $(ENVOY) $(REDIS) ## what must go on where only what FIPS 140-3 approves may be used
+	GODEBUG=fips140=only .tools/bin/countersign-fips version | grep 'FIPS 140-3 enforced, module $(FIPS)'
+	GOFIPS140=$(FIPS) GODEBUG=fips140=only COUNTERSIGN_REDIS=$(abspath $(REDIS)) go test -count=1 ./authz/... ./cmd/... ./envoy ./rego
+	GOFIPS140=$(FIPS) GODEBUG=fips140=only COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_REDIS=$(abspath $(REDIS)) go test -count=1 -run 'TestStoriesThroughEnvoy|TestTwoProcesses' ./integration
+
+test-all: check test test-fips $(JAEGER) ## and the slow ones: under load; traces in Jaeger; each check is taken out, a story must notice
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -tags slow -run TestSlow -timeout 30m -v ./integration
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_JAEGER=$(abspath $(JAEGER)) go test -race -tags jaeger -run Jaeger -timeout 10m -v ./integration
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -tags mutants -run TestStoriesNoticeAMissingCheck -timeout 60m -v ./integration
@@ -45,6 +53,9 @@ check: ## what CI holds every change to
 
 build:
 	go build -o .tools/bin/countersign ./cmd/countersign
+
+build-fips: ## with the certified module, and FIPS 140-3 mode on
+	GOFIPS140=$(FIPS) go build -o .tools/bin/countersign-fips ./cmd/countersign
 
 generate: ## the Go code of proto/
 	./proto/generate.sh
