@@ -36,6 +36,12 @@ func newCache(cfg Cache) (*cache, error) {
 	return &cache{tokens: tokens, maxAge: cfg.MaxAge}, nil
 }
 
+// idOf is what a credential is remembered under. A copy of most is made on the stack.
+func idOf(credential string) [sha256.Size]byte {
+	var room [2 << 10]byte
+	return sha256.Sum256(append(room[:0], credential...))
+}
+
 // fresh returns a token verified not too long ago by a key that is still its
 // issuer's, or nil. Its times, audience and binding are for admit to check.
 func (c *cache) fresh(id [sha256.Size]byte, at time.Time) *verified {

@@ -16,7 +16,6 @@ package token
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -159,7 +158,7 @@ func (v *Verifier) Verify(ctx context.Context, match authz.Match, request *authz
 
 // genuine returns the credential's token, from the cache or verified now.
 func (v *Verifier) genuine(ctx context.Context, credential string, api *api, at time.Time) (*verified, error) {
-	id := sha256.Sum256([]byte(credential))
+	id := idOf(credential)
 	if known := v.cache.fresh(id, at); known != nil {
 		return known, nil
 	}
