@@ -67,9 +67,11 @@ func (c *Compact) isSignedByECDSA(key *ecdsa.PublicKey) bool {
 	return ecdsa.Verify(key, digest, r, s)
 }
 
-// digest is what is signed, hashed as the algorithm's name ends.
+// digest is what is signed, hashed as the algorithm's name ends. A copy of most is made
+// on the stack.
 func (c *Compact) digest() (crypto.Hash, []byte) {
-	signed := []byte(c.Signed)
+	var room [2 << 10]byte
+	signed := append(room[:0], c.Signed...)
 	switch c.Algorithm[2:] {
 	case "384":
 		digest := sha512.Sum384(signed)
