@@ -45,8 +45,8 @@ type credentialsAnswer struct {
 	challenges []string
 }
 
-// hostile must be reflected by no answer.
-const hostile = "zzz"
+// unreflected must be reflected by no answer.
+const unreflected = "zzz"
 
 // badCredentials are ways to send none that are good, by the rules that they are for.
 var badCredentials = []struct {
@@ -59,7 +59,7 @@ var badCredentials = []struct {
 	byEnvoy bool
 }{
 	{name: "6750 §3.1 nothing", want: answersNone},
-	{name: "6750 §3.1 Basic", authorization: []string{"Basic " + hostile}, want: answersOther},
+	{name: "6750 §3.1 Basic", authorization: []string{"Basic " + unreflected}, want: answersOther},
 	{name: "6750 §3.1 Digest", authorization: []string{`Digest username="zzz", realm="b"`}, want: answersOther},
 	{name: "B1 a scheme's case", authorization: []string{"bEARER zzz.b.c"}, want: answersToken},
 	{name: "B1 several spaces", authorization: []string{"Bearer   zzz.b.c"}, want: answersToken},
@@ -126,11 +126,11 @@ func answeredBy(t *testing.T, status int, header http.Header, body string) answe
 		got.Code = problem.Code
 	}
 	for name, values := range header {
-		if strings.Contains(strings.Join(values, ","), hostile) {
+		if strings.Contains(strings.Join(values, ","), unreflected) {
 			t.Errorf("%s: %q repeats what was sent", name, values)
 		}
 	}
-	if strings.Contains(body, hostile) {
+	if strings.Contains(body, unreflected) {
 		t.Errorf("the body repeats what was sent: %s", body)
 	}
 	if id := header.Get("X-Fapi-Interaction-Id"); got.Code != "" && len(id) != len("c770aef3-6784-41f7-8e0e-ff5f97bddb3a") {
