@@ -95,6 +95,7 @@ const (
 	AuthorizationDetails
 	TokenRevoked
 	RevocationsUnavailable
+	TokenUnbound
 
 	reasonCount
 )
@@ -202,6 +203,7 @@ var reasons = [reasonCount]struct {
 	AuthorizationDetails:   {"authorization_details", http.StatusForbidden, lacksScope, "The access token's authorization details do not allow this"},
 	TokenRevoked:           {"token_revoked", http.StatusUnauthorized, invalidToken, "The access token was revoked"},
 	RevocationsUnavailable: {"revocations_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
+	TokenUnbound:           {"token_unbound", http.StatusUnauthorized, invalidToken, "The access token is bound to no certificate and no key"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.

@@ -97,6 +97,7 @@ var golden = map[authz.Reason]struct {
 
 	authz.TokenRevoked:           {401, "token_revoked", invalid + `"The access token was revoked"`},
 	authz.RevocationsUnavailable: {503, "revocations_unavailable", ""},
+	authz.TokenUnbound:           {401, "token_unbound", invalid + `"The access token is bound to no certificate and no key"`},
 }
 
 // takesProofs is an API that takes proofs of possession, and demands a nonce.

@@ -24,7 +24,7 @@ func (r *reader) caller(issuer *issuer) authz.Caller {
 		Client:  authz.ClientID(client),
 		Tenant:  authz.Tenant(r.mapped(issuer.names.Tenant)),
 		Roles:   r.roles(issuer.names.Roles),
-		Scopes:  r.scopes(),
+		Scopes:  r.scopes(issuer),
 		Actor:   r.actor(),
 		Region:  r.mapped(issuer.names.Region),
 		Consent: authz.ConsentID(r.mapped(issuer.names.Consent)),
@@ -73,17 +73,27 @@ func (r *reader) roles(name string) []string {
 	return roles
 }
 
-// scopes are scope-tokens: %x21 / %x23-5B / %x5D-7E (RFC 6749 §3.3).
-func (r *reader) scopes() []string {
-	scopes := r.words("scope")
-	for _, scope := range scopes {
-		for i := range len(scope) {
-			if c := scope[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
-				r.fault("scope", "is malformed")
-			}
-		}
+// scopes are those of scope, one string (RFC 9068 §2.2.3), or, of an issuer that is known
+// to have none, of an array scp.
+func (r *reader) scopes(issuer *issuer) []string {
+	name, scopes := "scope", r.words("scope")
+	if _, there := r.claims["scope"]; !there && issuer.scopeArray {
+		name, scopes = "scp", r.array("scp")
+	}
+	if slices.ContainsFunc(scopes, func(scope string) bool { return !isScope(scope) }) {
+		r.fault(name, "is malformed")
 	}
 	return scopes
+}
+
+// isScope reports a scope-token: 1*( %x21 / %x23-5B / %x5D-7E ) (RFC 6749 §3.3).
+func isScope(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // maxActors bounds who acts for whom: the actor, and those before it.

@@ -26,13 +26,22 @@ type Issuer struct {
 	// Issuer is the iss of its tokens, compared as it stands (RFC 9068 §4).
 	Issuer string      `yaml:"issuer"`
 	JWKS   jwks.Config `yaml:"jwks"`
-	// Algorithms are those that it signs with; none means PS256, ES256 and EdDSA.
+	// Profile is oauth, fapi1-advanced or fapi2: what the standard that the issuer keeps
+	// to asks of its tokens. What follows may ask for more, and never for less.
+	Profile string `yaml:"profile"`
+	// Algorithms are those that it signs with; none means the profile's, of oauth PS256,
+	// ES256 and EdDSA.
 	Algorithms []string `yaml:"algorithms"`
 	// Types are the values of typ that it marks access tokens with, without
 	// "application/"; none means at+jwt. Name others only for an issuer that
 	// predates RFC 9068: a type that other JWTs of the issuer have too lets them
 	// pass for access tokens (RFC 8725 §3.12).
 	Types []string `yaml:"types"`
+	// SenderConstrained asks that its tokens be bound, as the FAPI profiles do anyway;
+	// nil leaves it to the profile.
+	SenderConstrained *bool `yaml:"sender_constrained"`
+	// Legacy names what is taken of an issuer that predates RFC 9068: untyped, scp.
+	Legacy []string `yaml:"legacy"`
 	// Skew is how far its clock may be from ours, to 60 s; zero means 10 s.
 	Skew time.Duration `yaml:"skew"`
 	// Kind is that of all of its callers: customer, client or staff. A token whose
@@ -121,7 +130,7 @@ func (c Config) problems() authz.Problems {
 		problems = append(problems, issuer.problems().Under(key)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.APIs)) {
-		problems = append(problems, c.APIs[name].problems(seen).Under(fmt.Sprintf("apis.%s", name))...)
+		problems = append(problems, c.APIs[name].problems(c.Issuers).Under(fmt.Sprintf("apis.%s", name))...)
 	}
 	problems = append(problems, c.Cache.problems().Under("cache")...)
 	return problems
@@ -147,7 +156,7 @@ func (i Issuer) problems() authz.Problems {
 		problems.Add("skew", fmt.Sprintf("%v is out of range", i.Skew), fmt.Sprintf("use 0s to %v", maxSkew))
 	}
 	i.kindProblems(&problems)
-	return problems
+	return append(problems, i.profileProblems()...)
 }
 
 func (i Issuer) kindProblems(problems *authz.Problems) {
@@ -172,7 +181,7 @@ func (i Issuer) kindProblems(problems *authz.Problems) {
 	}
 }
 
-func (a API) problems(issuers map[string]bool) authz.Problems {
+func (a API) problems(issuers []Issuer) authz.Problems {
 	var problems authz.Problems
 	if len(a.Audiences) == 0 || slices.Contains(a.Audiences, "") {
 		problems.Add("audiences", "is empty or holds an empty value", "name the aud that the API's tokens have")
@@ -181,14 +190,33 @@ func (a API) problems(issuers map[string]bool) authz.Problems {
 		problems.Add("issuers", "is empty", "name those whose tokens are taken, or remove the key to take all that are configured")
 	}
 	for i, issuer := range a.Issuers {
-		if !issuers[issuer] {
+		if !slices.ContainsFunc(issuers, func(known Issuer) bool { return known.Issuer == issuer }) {
 			problems.Add(fmt.Sprintf("issuers[%d]", i), fmt.Sprintf("%q is not among the issuers", issuer), "name one that is configured")
 		}
 	}
 	if a.DPoP != nil {
 		problems = append(problems, authz.ProblemsOf(a.DPoP.Check()).Under("dpop")...)
+		a.proofProblems(issuers, &problems)
 	}
 	return problems
+}
+
+// proofProblems holds what proofs may be signed with against the profiles of the issuers
+// whose tokens are bound to keys (FAPI 2.0 §5.4.1).
+func (a API) proofProblems(issuers []Issuer, problems *authz.Problems) {
+	for _, issuer := range issuers {
+		p, known := profileNamed(issuer.Profile)
+		taken := len(a.Issuers) == 0 || slices.Contains(a.Issuers, issuer.Issuer)
+		if !known || !taken || !p.takesKeys() {
+			continue
+		}
+		for n, algorithm := range a.DPoP.Algorithms {
+			if slices.Contains(jose.Algorithms, algorithm) && !slices.Contains(p.algorithms, algorithm) {
+				problems.Add(fmt.Sprintf("dpop.algorithms[%d]", n), fmt.Sprintf("%q is not one of profile %s, which %s has", algorithm, p.name, issuer.Issuer),
+					"use "+strings.Join(p.algorithms, ", "))
+			}
+		}
+	}
 }
 
 func (c Cache) problems() authz.Problems {
@@ -219,16 +247,18 @@ func isType(kind string) bool {
 
 // build makes a checked configuration ready for use.
 func (i Issuer) build(keys Keys) *issuer {
+	p, _ := profileNamed(i.Profile)
 	built := &issuer{name: i.Issuer, keys: keys, algorithms: i.Algorithms, skew: i.Skew, names: i.Claims,
+		bindings: p.asked(i), untyped: slices.Contains(i.Legacy, untyped), scopeArray: slices.Contains(i.Legacy, scopeArray),
 		kinds: kinds{all: kindsByName[i.Kind], claim: i.KindClaim.Name, values: map[string]authz.Kind{}}}
 	if len(built.algorithms) == 0 {
-		built.algorithms = jose.DefaultAlgorithms
+		built.algorithms = p.usual
 	}
 	for _, kind := range i.Types {
 		built.types = append(built.types, strings.ToLower(kind))
 	}
 	if len(built.types) == 0 {
-		built.types = []string{"at+jwt"}
+		built.types = []string{usualType}
 	}
 	if built.skew == 0 {
 		built.skew = defaultSkew

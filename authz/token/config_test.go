@@ -36,7 +36,7 @@ func TestConfigFaults(t *testing.T) {
 	}{
 		{"no fault", goodConfig(), nil},
 		{"the zero Config is refused", Config{}, []string{"issuers", "apis"}},
-		{"the zero Issuer is refused", Config{Issuers: []Issuer{{}}, APIs: goodConfig().APIs}, []string{"issuers[0].issuer", "issuers[0].jwks", "issuers[0].kind"}},
+		{"the zero Issuer is refused", Config{Issuers: []Issuer{{}}, APIs: goodConfig().APIs}, []string{"issuers[0].issuer", "issuers[0].jwks", "issuers[0].kind", "issuers[0].profile"}},
 		{"two issuers of one name", Config{Issuers: []Issuer{good, good}, APIs: goodConfig().APIs}, []string{"issuers[1].issuer"}},
 		{"H1 none can never be configured", issuer(func(i *Issuer) { i.Algorithms = []string{"ES256", "none"} }), []string{"issuers[0].algorithms[1]"}},
 		{"H1 HS256 can never be configured", issuer(func(i *Issuer) { i.Algorithms = []string{"HS256"} }), []string{"issuers[0].algorithms[0]"}},
@@ -45,6 +45,9 @@ func TestConfigFaults(t *testing.T) {
 		{"H10 the type of proofs can never be configured", issuer(func(i *Issuer) { i.Types = []string{"JWT", "DPoP+jwt", ""} }), []string{"issuers[0].types[1]", "issuers[0].types[2]"}},
 		{"J6 skew over a minute", issuer(func(i *Issuer) { i.Skew = time.Minute + 1 }), []string{"issuers[0].skew"}},
 		{"J6 negative skew", issuer(func(i *Issuer) { i.Skew = -1 }), []string{"issuers[0].skew"}},
+		{"no profile", issuer(func(i *Issuer) { i.Profile = "" }), []string{"issuers[0].profile"}},
+		{"an unknown profile", issuer(func(i *Issuer) { i.Profile = "FAPI2" }), []string{"issuers[0].profile"}},
+		{"an unknown leniency", issuer(func(i *Issuer) { i.Legacy = []string{"scp", "unsigned"} }), []string{"issuers[0].legacy[1]"}},
 		{"keys over http", issuer(func(i *Issuer) { i.JWKS.URL = "http://as.example/jwks" }), []string{"issuers[0].jwks.url"}},
 		{"an unknown kind", issuer(func(i *Issuer) { i.Kind = "anonymous" }), []string{"issuers[0].kind"}},
 		{"kind and kind_claim", issuer(func(i *Issuer) { i.KindClaim = KindClaim{Name: "a", Values: map[string]string{"b": "staff"}} }), []string{"issuers[0].kind"}},

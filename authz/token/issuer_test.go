@@ -208,7 +208,7 @@ func (f *fakeKeys) Holds(key *jwks.Key) bool { return f.set.Load().Holds(key) }
 func goodConfig() Config {
 	return Config{
 		Issuers: []Issuer{{
-			Issuer: issuerName, JWKS: jwks.Config{URL: issuerName + "/jwks"}, Algorithms: jose.Algorithms, Kind: "customer",
+			Issuer: issuerName, JWKS: jwks.Config{URL: issuerName + "/jwks"}, Profile: "oauth", Algorithms: jose.Algorithms, Kind: "customer",
 			Claims: ClaimNames{Roles: "roles", Region: "region", Tenant: "tenant", Consent: "openbanking_intent_id"},
 		}},
 		APIs: map[authz.API]API{accounts: {Audiences: []string{audience}}},

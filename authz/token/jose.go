@@ -31,7 +31,8 @@ func parse(credential string) (*jose.Compact, error) {
 // accepts holds the header against the issuer's types and algorithms (RFC 9068 §4). An
 // algorithm must be exact (RFC 8725 §3.1).
 func (i *issuer) accepts(parsed *jose.Compact) error {
-	if !slices.ContainsFunc(i.types, parsed.IsType) {
+	typed := slices.ContainsFunc(i.types, parsed.IsType)
+	if !typed && !(i.untyped && parsed.Type == "") {
 		return fmt.Errorf("token: %w", authz.TokenType)
 	}
 	if !slices.Contains(i.algorithms, parsed.Algorithm) {

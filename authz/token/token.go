@@ -72,9 +72,12 @@ type issuer struct {
 	keys       Keys
 	algorithms []string
 	types      []string
-	skew       time.Duration
-	kinds      kinds
-	names      ClaimNames
+	// bindings are those of which a token must have one; nil asks for none.
+	bindings            []authz.Binding
+	untyped, scopeArray bool
+	skew                time.Duration
+	kinds               kinds
+	names               ClaimNames
 }
 
 // api is what tokens must be to be taken for one API.
@@ -252,6 +255,9 @@ func (k *verified) admit(api *api, at time.Time) error {
 // sentBy checks that the token was sent by whom it is bound to, and hands it out. Nothing
 // of this is remembered.
 func (k *verified) sentBy(ctx context.Context, s sender, at time.Time) (*authz.Token, error) {
+	if err := k.checkBound(); err != nil {
+		return nil, err
+	}
 	next, err := k.claims.confirmation.check(ctx, s, at)
 	// To count the proof is the last check: all the others have passed then.
 	uncounted := s.bestEffort && errors.Is(err, authz.ReplaysUnavailable)
@@ -266,6 +272,21 @@ func (k *verified) sentBy(ctx context.Context, s sender, at time.Time) (*authz.T
 	token := *k.token
 	token.NextNonce, token.Uncounted = next, uncounted
 	return &token, nil
+}
+
+// checkBound holds that the token is bound in a way that its issuer's profile asks for,
+// whoever sent it: FAPI 1.0 Advanced §8.2, FAPI 2.0 §5.3.4.
+func (k *verified) checkBound() error {
+	asked := k.issuer.bindings
+	switch {
+	case asked == nil:
+		return nil
+	case !k.claims.confirmation.bound:
+		return fmt.Errorf("binding: %w", authz.TokenUnbound)
+	case !slices.ContainsFunc(k.token.Bindings, func(b authz.Binding) bool { return slices.Contains(asked, b) }):
+		return fmt.Errorf("binding: %w", authz.BindingUnsupported)
+	}
+	return nil
 }
 
 // checkTimes holds exp, nbf and iat against the clock (RFC 7519 §4.1.4 to §4.1.6),

@@ -20,6 +20,8 @@ type summary struct {
 	Public []string `json:"public"`
 	// Reaches are the paths of the input document that the policy can read.
 	Reaches []string `json:"reaches"`
+	// Leniencies are what issuers' tokens are forgiven.
+	Leniencies []config.Leniency `json:"leniencies"`
 }
 
 // check finds every fault of a configuration and all that it names, without
@@ -43,6 +45,9 @@ func check(_ context.Context, args []string, w world) error {
 		return json.NewEncoder(w.stdout).Encode(s)
 	}
 	fmt.Fprintf(w.stdout, "%s is right: %d operations, %d of them public%s\n", file, s.Operations, len(s.Public), listed(s.Public))
+	for _, each := range s.Leniencies {
+		fmt.Fprintf(w.stdout, "note: taken of %s: %s\n", each.Issuer, each.Takes)
+	}
 	_, err = fmt.Fprintf(w.stdout, "the policy reads %s\n", strings.Join(s.Reaches, ", "))
 	return err
 }
@@ -71,7 +76,7 @@ func open(cfg *config.Config, faults error, by func(*config.Config) (*wire.Loade
 }
 
 func summarise(loaded *wire.Loaded) summary {
-	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches()}
+	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches(), Leniencies: loaded.Config.Leniencies()}
 	for operation := range loaded.Contracts.Operations() {
 		s.Operations++
 		if operation.TakesAnonymous() {

@@ -72,7 +72,7 @@ func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal, polls <-ch
 }
 
 func (r *reloader) reload(because string) {
-	snapshot, err := r.prepare()
+	snapshot, cfg, err := r.prepare()
 	now := time.Now()
 	switch before := r.reloads.Revision(); {
 	case errors.Is(err, errMoving):
@@ -85,6 +85,7 @@ func (r *reloader) reload(because string) {
 	case snapshot.Revision != before:
 		r.system.Pipeline.Load(snapshot)
 		r.log.Info("reloaded", "on", because, "revision", snapshot.Revision, "before", before)
+		tellLeniencies(cfg, r.log)
 	default: // The snapshot in force remembers tokens, so it stays.
 		r.log.Info("reloaded, nothing changed", "on", because, "revision", before)
 	}
@@ -92,21 +93,22 @@ func (r *reloader) reload(because string) {
 	r.system.ReadKeyFiles()
 }
 
-// prepare reads everything anew. A panic is an error like any other: what an operator
-// wrote must not end a process that is deciding.
-func (r *reloader) prepare() (snapshot *authz.Snapshot, err error) {
+// prepare reads everything anew, and gives what it read beside what came of it. A panic
+// is an error like any other: what an operator wrote must not end a process that is
+// deciding.
+func (r *reloader) prepare() (snapshot *authz.Snapshot, cfg *config.Config, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			snapshot, err = nil, fmt.Errorf("reload: panic: %v", fault)
+			snapshot, cfg, err = nil, nil, fmt.Errorf("reload: panic: %v", fault)
 		}
 	}()
 	cfg, watch, faults := read(r.file, r.world)
 	r.watch.names, r.watch.taken = watch.names, watch.taken
 	snapshot, err = r.judge(cfg, faults)
 	if !look(watch.names...).same(watch.taken) {
-		return nil, errMoving
+		return nil, nil, errMoving
 	}
-	return snapshot, err
+	return snapshot, cfg, err
 }
 
 // judge makes a snapshot of a configuration without faults, and finds all there are.

@@ -416,3 +416,20 @@ func TestChecksWhileReloading(t *testing.T) {
 	}
 	p.wantMetrics(t, `countersign_reloads_total{result="loaded"} 50`, `countersign_reloads_total{result="refused"} 0`)
 }
+
+// TestLeniencyIsTold holds that the log says what an issuer is forgiven: at the start, and
+// when a reload forgives more.
+func TestLeniencyIsTold(t *testing.T) {
+	file := bankFolder(t)
+	rewrite(t, file, "profile: oauth\n", "profile: oauth\n    legacy: [untyped]\n")
+	p := startPolled(t, file, nil)
+	const told, untyped, scp = `msg="an issuer is shown leniency" issuer=https://auth.example takes=`, `"tokens without typ,`, `"scopes from an array scp`
+	if log := p.log.String(); !strings.Contains(log, told+untyped) || strings.Contains(log, scp) {
+		t.Errorf("the log at the start lacks %s%s, or tells more:\n%s", told, untyped, log)
+	}
+	rewrite(t, file, "[untyped]", "[untyped, scp]")
+	p.settle(t)
+	if log := p.log.String(); !strings.Contains(log, told+scp) {
+		t.Errorf("the log after a reload lacks %s%s:\n%s", told, scp, log)
+	}
+}

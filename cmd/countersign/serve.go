@@ -18,6 +18,7 @@ import (
 	"github.com/countersign-io/countersign/authz/console"
 	"github.com/countersign-io/countersign/authz/replay"
 	"github.com/countersign-io/countersign/authz/trace"
+	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
 	"github.com/countersign-io/countersign/envoy"
 )
@@ -55,12 +56,21 @@ func serve(ctx context.Context, args []string, w world) error {
 	if err != nil {
 		return errors.Join(err, tracing.Close(ctx))
 	}
+	tellLeniencies(cfg, log)
 	r := &reloader{file: file, world: w, system: system, log: log, watch: watch,
 		reloads: console.NewReloads(system.Revision, time.Now())}
 	err = answer(ctx, r, tracing, hangups)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	return errors.Join(err, tracing.Close(closing), system.Close())
+}
+
+// tellLeniencies has the log say what issuers' tokens are forgiven, so that none of it is
+// forgotten.
+func tellLeniencies(cfg *config.Config, log *slog.Logger) {
+	for _, each := range cfg.Leniencies() {
+		log.Warn("an issuer is shown leniency", "issuer", each.Issuer, "takes", each.Takes)
+	}
 }
 
 // answer runs the listeners and reloads until ctx ends or a listener fails.

@@ -204,6 +204,24 @@ func (c *Config) Tokens() token.Config {
 	return token.Config{Issuers: c.Issuers, APIs: apis, Cache: c.TokenCache}
 }
 
+// Leniency is something that one issuer's tokens are forgiven.
+type Leniency struct {
+	Issuer string `json:"issuer"`
+	// Takes is what is taken all the same.
+	Takes string `json:"takes"`
+}
+
+// Leniencies are those of all issuers, for whoever starts or checks the configuration.
+func (c *Config) Leniencies() []Leniency {
+	all := []Leniency{}
+	for _, issuer := range c.Issuers {
+		for _, takes := range issuer.Leniencies() {
+			all = append(all, Leniency{Issuer: issuer.Issuer, Takes: takes})
+		}
+	}
+	return all
+}
+
 // CheckAdmin says what is wrong with the console's address, or nil.
 func (c *Config) CheckAdmin() error {
 	if c.Admin == "" {

@@ -16,8 +16,8 @@ state: state
 region: GB
 apis: [{name: a, document: a.yaml, audiences: [x]}]
 issuers:
-- {issuer: "https://i", jwks: {url: "https://i/k"}, kind: client}
-- {issuer: "https://j", jwks: {file: j.json}, kind: client}
+- {issuer: "https://i", jwks: {url: "https://i/k"}, profile: oauth, kind: client}
+- {issuer: "https://j", jwks: {file: j.json}, profile: oauth, kind: client}
 ownership: {account: {engine: sqlite, database: bank.db, query: select 1}}
 consent: {engine: sqlite, database: bank.db, query: select 2}
 policy: {path: policy}
@@ -48,7 +48,7 @@ func TestWhatCannotChangeWhileRunning(t *testing.T) {
 		{"an API", "name: a, document: a.yaml", "name: b, document: b.yaml", nil},
 		{"a policy", "path: policy", "path: other", nil},
 		{"what tokens must be", "kind: client", "kind: customer, skew: 1s, algorithms: [ES256]", nil},
-		{"an issuer less", `- {issuer: "https://j", jwks: {file: j.json}, kind: client}` + "\n", "", []string{"c.yaml:6: issuers: no longer have https://j, which cannot be removed while running; restart"}},
+		{"an issuer less", `- {issuer: "https://j", jwks: {file: j.json}, profile: oauth, kind: client}` + "\n", "", []string{"c.yaml:6: issuers: no longer have https://j, which cannot be removed while running; restart"}},
 		{"the listener", "9191", "9192", []string{"c.yaml:1: listen" + fixed}},
 		{"a key of the listener", "timeout: 1s\n", "", []string{"c.yaml:1: timeout" + fixed}},
 		{"the console", "state:", "admin: 127.0.0.1:1\nstate:", []string{"c.yaml:3: admin" + fixed}},
