@@ -113,6 +113,9 @@ type Token struct {
 	// Bindings are the ways in which the token is bound, each of them verified
 	// against this request before the token is handed out.
 	Bindings []Binding
+	// Environment is the one that the token was issued for, which is this deployment's,
+	// or "" where the issuer does not tell.
+	Environment string
 	// NextNonce is what the client's next proof must hold where the nonce of this
 	// request's is soon refused (RFC 9449 §8.2), or "".
 	NextNonce string
@@ -397,6 +400,8 @@ type Facts struct {
 	Owned   map[Object]Ownership
 	Consent *Consent
 	Region  Region
+	// Environment is that of this deployment, or "".
+	Environment string
 
 	// Spending is what came of the limits of an allow.
 	Spending Spending

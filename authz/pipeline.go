@@ -125,7 +125,7 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if err = p.lookUp(ctx, f); err != nil {
 		return v, err
 	}
-	f.Region = Region{Service: s.Region, Caller: f.Caller().Region}
+	f.Region, f.Environment = Region{Service: s.Region, Caller: f.Caller().Region}, s.Environment
 	// What the policy is given is kept for the record; what makes no document is no
 	// fact to decide on.                                                         403
 	if f.Input, err = s.input(f); err != nil {

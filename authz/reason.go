@@ -96,6 +96,9 @@ const (
 	TokenRevoked
 	RevocationsUnavailable
 	TokenUnbound
+	TokenLifetime
+	TokenAge
+	TokenEnvironment
 
 	reasonCount
 )
@@ -204,6 +207,9 @@ var reasons = [reasonCount]struct {
 	TokenRevoked:           {"token_revoked", http.StatusUnauthorized, invalidToken, "The access token was revoked"},
 	RevocationsUnavailable: {"revocations_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 	TokenUnbound:           {"token_unbound", http.StatusUnauthorized, invalidToken, "The access token is bound to no certificate and no key"},
+	TokenLifetime:          {"token_lifetime", http.StatusUnauthorized, invalidToken, "The access token was issued for too long"},
+	TokenAge:               {"token_age", http.StatusUnauthorized, invalidToken, "The access token was issued too long ago"},
+	TokenEnvironment:       {"token_environment", http.StatusUnauthorized, invalidToken, "The access token is for another environment"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.

@@ -13,6 +13,8 @@ type Snapshot struct {
 	Revision string
 	// Region is where this deployment serves from, or "".
 	Region string
+	// Environment is the one that this deployment is, such as "production", or "".
+	Environment string
 
 	Contracts    Contracts
 	Certificates Certificates

@@ -131,7 +131,7 @@ func fullFacts() *authz.Facts {
 			},
 			Issuer: "https://auth.example", Claims: map[string]any{"sub": "ann"},
 			IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Minute), AuthTime: now.Add(-time.Minute),
-			ACR: "sca", AMR: []string{"pwd"}, Bindings: []authz.Binding{authz.MTLS},
+			ACR: "sca", AMR: []string{"pwd"}, Bindings: []authz.Binding{authz.MTLS}, Environment: "production",
 			Details: []authz.Detail{{Type: "a", Object: map[string]any{"type": "a"}}},
 		},
 		Inspection: authz.Inspection{
@@ -143,6 +143,7 @@ func fullFacts() *authz.Facts {
 			ID: "c-1", Status: "AUTH", Client: "acme", Subject: "ann", Permissions: []string{"ReadAccountsBasic"},
 			Objects: []authz.Object{account}, ExpiresAt: now.Add(time.Hour),
 		},
-		Region: authz.Region{Service: "GB", Caller: "GB"},
+		Region:      authz.Region{Service: "GB", Caller: "GB"},
+		Environment: "production",
 	}
 }

@@ -98,6 +98,9 @@ var golden = map[authz.Reason]struct {
 	authz.TokenRevoked:           {401, "token_revoked", invalid + `"The access token was revoked"`},
 	authz.RevocationsUnavailable: {503, "revocations_unavailable", ""},
 	authz.TokenUnbound:           {401, "token_unbound", invalid + `"The access token is bound to no certificate and no key"`},
+	authz.TokenLifetime:          {401, "token_lifetime", invalid + `"The access token was issued for too long"`},
+	authz.TokenAge:               {401, "token_age", invalid + `"The access token was issued too long ago"`},
+	authz.TokenEnvironment:       {401, "token_environment", invalid + `"The access token is for another environment"`},
 }
 
 // takesProofs is an API that takes proofs of possession, and demands a nonce.

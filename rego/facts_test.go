@@ -44,7 +44,8 @@ func fullFacts() *authz.Facts {
 			Objects:     []authz.Object{account},
 			ExpiresAt:   now.Add(time.Hour),
 		},
-		Region: authz.Region{Service: "GB", Caller: "GB"},
+		Region:      authz.Region{Service: "GB", Caller: "GB"},
+		Environment: "production",
 	}
 }
 
@@ -92,7 +93,7 @@ func fullToken() *authz.Token {
 			Type: "account_information", Actions: []string{"read"}, Locations: []string{"https://rs.example"}, Object: detail,
 		}},
 		IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(4 * time.Minute), AuthTime: now.Add(-2 * time.Minute),
-		ACR: "urn:example:sca", AMR: []string{"pwd", "otp"}, Bindings: []authz.Binding{authz.MTLS},
+		ACR: "urn:example:sca", AMR: []string{"pwd", "otp"}, Bindings: []authz.Binding{authz.MTLS}, Environment: "production",
 	}
 }
 

@@ -39,6 +39,7 @@ func sections() []section {
 			fields: consentFields(),
 		},
 		section{key: ast.StringTerm("region"), fields: regionFields()},
+		section{key: ast.StringTerm("environment"), value: func(f *known) *ast.Term { return text(f.Environment) }},
 	)
 }
 
@@ -82,6 +83,7 @@ func tokenFields() []field[*known] {
 		// No binding is a fact, too: the list is there, and empty.
 		fact("binding", func(f *known) *ast.Term { return array(f.Token.Bindings, text) }),
 		field[*known]{key: keyDetails, value: details},
+		fact("environment", func(f *known) *ast.Term { return text(f.Token.Environment) }),
 	}
 }
 

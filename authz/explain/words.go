@@ -123,6 +123,7 @@ func (t *telling) token(w *words) {
 	w.say("acr", token.ACR)
 	w.say("amr", token.AMR...)
 	w.say("expires", t.when(token.ExpiresAt)...)
+	w.say("environment", token.Environment)
 }
 
 // authorized is an element of the token's authorization details, as far as its members

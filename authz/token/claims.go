@@ -22,6 +22,7 @@ type claims struct {
 	acr          string
 	amr          []string
 	details      details
+	environment  string
 	confirmation confirmation
 	caller       authz.Caller
 }
@@ -44,6 +45,7 @@ func readClaims(payload map[string]any, issuer *issuer) (*claims, error) {
 		amr:       r.array("amr"),
 		details:   readDetails(payload),
 	}
+	c.environment = r.mapped(issuer.names.Environment)
 	c.confirmation = r.confirmation()
 	c.caller = r.caller(issuer)
 	// Nobody authenticates after the token that tells of it was issued; taken at its
@@ -72,6 +74,7 @@ func (c *claims) token(payload map[string]any, issuer *issuer) *authz.Token {
 
 		Details:      c.details.all,
 		DetailsDoubt: c.details.doubt,
+		Environment:  c.environment,
 	}
 }
 

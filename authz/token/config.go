@@ -19,6 +19,8 @@ type Config struct {
 	Issuers []Issuer
 	APIs    map[authz.API]API
 	Cache   Cache
+	// Environment is that of this deployment, or "".
+	Environment string
 }
 
 // Issuer is one authorization server. Exactly one of Kind and KindClaim is set.
@@ -44,6 +46,10 @@ type Issuer struct {
 	Legacy []string `yaml:"legacy"`
 	// Skew is how far its clock may be from ours, to 60 s; zero means 10 s.
 	Skew time.Duration `yaml:"skew"`
+	// MaxLifetime is the longest that a token may be issued for, from iat to exp, and
+	// MaxAge the longest that it is taken from iat on; zero means as long as it says.
+	MaxLifetime time.Duration `yaml:"max_lifetime"`
+	MaxAge      time.Duration `yaml:"max_token_age"`
 	// Kind is that of all of its callers: customer, client or staff. A token whose
 	// sub is its client_id is always a client's.
 	Kind string `yaml:"kind"`
@@ -68,6 +74,8 @@ type ClaimNames struct {
 	Region  string `yaml:"region"`
 	Tenant  string `yaml:"tenant"`
 	Consent string `yaml:"consent"`
+	// Environment is the one that a token was issued for: it must be Config's.
+	Environment string `yaml:"environment"`
 }
 
 // API is what tokens must be to be taken for one API.
@@ -127,7 +135,7 @@ func (c Config) problems() authz.Problems {
 			problems.Add(key+".issuer", "stands twice", "keep one of them")
 		}
 		seen[issuer.Issuer] = true
-		problems = append(problems, issuer.problems().Under(key)...)
+		problems = append(problems, issuer.problems(c.Environment).Under(key)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.APIs)) {
 		problems = append(problems, c.APIs[name].problems(c.Issuers).Under(fmt.Sprintf("apis.%s", name))...)
@@ -136,7 +144,7 @@ func (c Config) problems() authz.Problems {
 	return problems
 }
 
-func (i Issuer) problems() authz.Problems {
+func (i Issuer) problems(environment string) authz.Problems {
 	var problems authz.Problems
 	if u, err := url.Parse(i.Issuer); err != nil || u.Scheme == "" || u.RawQuery != "" || u.Fragment != "" {
 		problems.Add("issuer", "is no issuer identifier", "use the URL that its metadata and tokens have, to the letter")
@@ -156,7 +164,8 @@ func (i Issuer) problems() authz.Problems {
 		problems.Add("skew", fmt.Sprintf("%v is out of range", i.Skew), fmt.Sprintf("use 0s to %v", maxSkew))
 	}
 	i.kindProblems(&problems)
-	return append(problems, i.profileProblems()...)
+	problems = append(problems, i.profileProblems()...)
+	return append(problems, i.lifecycleProblems(environment)...)
 }
 
 func (i Issuer) kindProblems(problems *authz.Problems) {
@@ -246,11 +255,12 @@ func isType(kind string) bool {
 }
 
 // build makes a checked configuration ready for use.
-func (i Issuer) build(keys Keys) *issuer {
+func (i Issuer) build(keys Keys, environment string) *issuer {
 	p, _ := profileNamed(i.Profile)
 	built := &issuer{name: i.Issuer, keys: keys, algorithms: i.Algorithms, skew: i.Skew, names: i.Claims,
 		bindings: p.asked(i), untyped: slices.Contains(i.Legacy, untyped), scopeArray: slices.Contains(i.Legacy, scopeArray),
-		kinds: kinds{all: kindsByName[i.Kind], claim: i.KindClaim.Name, values: map[string]authz.Kind{}}}
+		lifecycle: i.lifecycle(environment),
+		kinds:     kinds{all: kindsByName[i.Kind], claim: i.KindClaim.Name, values: map[string]authz.Kind{}}}
 	if len(built.algorithms) == 0 {
 		built.algorithms = p.usual
 	}

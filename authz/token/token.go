@@ -5,7 +5,7 @@
 //
 // What is said once is checked in this order: the Authorization header, the
 // token's form, its issuer, type and algorithm, the signature, the claims, the
-// times, the audience, the binding. Nothing but iss is read from the claims before
+// environment, times, audience, the binding. Nothing but iss is read from the claims before
 // the signature is verified. Signature and claims of a token that came before are
 // remembered; everything that depends on the request, the API, the time or the
 // issuer's current keys is checked each time; a proof is good once.
@@ -76,6 +76,7 @@ type issuer struct {
 	bindings            []authz.Binding
 	untyped, scopeArray bool
 	skew                time.Duration
+	lifecycle           lifecycle
 	kinds               kinds
 	names               ClaimNames
 }
@@ -112,7 +113,7 @@ func New(cfg Config, env Environment) (*Verifier, error) {
 	}
 	v := &Verifier{issuers: map[string]*issuer{}, apis: map[authz.API]*api{}, cache: remembered, prepare: env.Prepare}
 	for _, each := range cfg.Issuers {
-		v.issuers[each.Issuer] = each.build(env.Keys[each.Issuer])
+		v.issuers[each.Issuer] = each.build(env.Keys[each.Issuer], cfg.Environment)
 	}
 	for name, each := range cfg.APIs {
 		built := &api{audiences: each.Audiences, issuers: each.Issuers}
@@ -213,6 +214,9 @@ func (v *Verifier) verify(ctx context.Context, parsed *jose.Compact, issuer *iss
 	if err != nil {
 		return nil, err
 	}
+	if err := issuer.lifecycle.checkEnvironment(claims.environment); err != nil {
+		return nil, err
+	}
 	known := &verified{issuer: issuer, key: key, since: at, claims: claims}
 	// A token that is out of its time is not worth remembering.
 	if err := known.checkTimes(at); err != nil {
@@ -290,7 +294,7 @@ func (k *verified) checkBound() error {
 }
 
 // checkTimes holds exp, nbf and iat against the clock (RFC 7519 §4.1.4 to §4.1.6),
-// give or take the issuer's skew.
+// give or take the issuer's skew, and against what the issuer's tokens may last.
 func (k *verified) checkTimes(at time.Time) error {
 	latest := at.Add(k.issuer.skew)
 	switch {
@@ -301,5 +305,5 @@ func (k *verified) checkTimes(at time.Time) error {
 	case k.claims.issuedAt.After(latest):
 		return fmt.Errorf("token: %w: iat is to come", authz.TokenNotYetValid)
 	}
-	return nil
+	return k.issuer.lifecycle.checkLife(k.claims, k.issuer.skew, at)
 }

@@ -43,6 +43,8 @@ type Config struct {
 	State string `yaml:"state"`
 	// Region is where this deployment serves from, such as GB.
 	Region string `yaml:"region"`
+	// Environment is the one that this deployment is, such as production.
+	Environment string `yaml:"environment"`
 
 	APIs       []API            `yaml:"apis"`
 	Issuers    []token.Issuer   `yaml:"issuers"`
@@ -201,7 +203,7 @@ func (c *Config) Tokens() token.Config {
 	for _, api := range c.APIs {
 		apis[api.Contract.Name] = api.Tokens
 	}
-	return token.Config{Issuers: c.Issuers, APIs: apis, Cache: c.TokenCache}
+	return token.Config{Issuers: c.Issuers, APIs: apis, Cache: c.TokenCache, Environment: c.Environment}
 }
 
 // Leniency is something that one issuer's tokens are forgiven.

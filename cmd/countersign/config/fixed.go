@@ -12,7 +12,7 @@ import (
 
 // reloaded are the keys that a snapshot is made of. Whatever else there is was opened
 // at start and stays. The key sets of issuers do, too: see fixedIssuers.
-var reloaded = []string{"region", "client_certificate", "xfcc_elements", "apis", "issuers", "token_cache", "policy"}
+var reloaded = []string{"region", "environment", "client_certificate", "xfcc_elements", "apis", "issuers", "token_cache", "policy"}
 
 // Fixed are the problems of putting c in force where started is running: listeners,
 // stores, the record and the key sets of issuers stay as they are, so no key of theirs

@@ -186,6 +186,7 @@ func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot,
 	return &authz.Snapshot{
 		Revision:     l.revision(),
 		Region:       l.Config.Region,
+		Environment:  l.Config.Environment,
 		Contracts:    l.Contracts,
 		Certificates: certificates,
 		Tokens:       tokens,
