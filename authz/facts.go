@@ -2,6 +2,7 @@ package authz
 
 import (
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -116,6 +117,8 @@ type Token struct {
 	// Environment is the one that the token was issued for, which is this deployment's,
 	// or "" where the issuer does not tell.
 	Environment string
+	// Addresses are the networks that the client may call from; nil means any.
+	Addresses []netip.Prefix
 	// NextNonce is what the client's next proof must hold where the nonce of this
 	// request's is soon refused (RFC 9449 §8.2), or "".
 	NextNonce string

@@ -1,6 +1,69 @@
 package authz
 
-import "testing"
+import (
+	"context"
+	"net/netip"
+	"testing"
+)
+
+// TestClientAddress holds a token that is good from some networks only against where the
+// request came from.
+func TestClientAddress(t *testing.T) {
+	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+	tests := []struct {
+		name, address string
+		networks      []netip.Prefix
+		want          Reason
+	}{
+		{"the first address of a network", "192.0.2.0", networks, Granted},
+		{"the last address of a network", "192.0.2.255", networks, Granted},
+		{"the address behind it", "192.0.3.0", networks, ClientAddress},
+		{"IPv6", "2001:db8:1::1", networks, Granted},
+		{"IPv6 from elsewhere", "2001:db9::1", networks, ClientAddress},
+		{"IPv4 mapped to IPv6", "::ffff:192.0.2.7", networks, Granted},
+		{"IPv4 from elsewhere, mapped to IPv6", "::ffff:198.51.100.7", networks, ClientAddress},
+		{"IPv6 with a zone", "2001:db8::1%eth0", networks, ClientAddress},
+		{"no address is known", "", networks, ClientAddress},
+		{"what is no address", "unix", networks, ClientAddress},
+		{"no network at all", "192.0.2.0", []netip.Prefix{}, ClientAddress},
+		{"a client that may call from anywhere", "198.51.100.7", nil, Granted},
+		{"a client that may call from anywhere, from nowhere that is known", "", nil, Granted},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := allowing()
+			token := *ann
+			token.Addresses = test.networks
+			f.token = func(context.Context) (*Token, error) { return &token, nil }
+			request := getAccount()
+			request.Address = test.address
+			got := f.pipeline().Check(t.Context(), request)
+			if got.Reason != test.want {
+				t.Errorf("Check() = %v (%s), want %v", got.Reason, got.Detail, test.want)
+			}
+			if test.want != Granted && (len(f.asked) > 0 || got.Caller.Client != "acme") {
+				t.Errorf("asked %v of %v, want nothing more, and a refusal that names the client", f.asked, got.Caller)
+			}
+		})
+	}
+}
+
+// TestClientAddressIsToldBeforeTheContract holds that who calls from elsewhere does not
+// learn which paths there are.
+func TestClientAddressIsToldBeforeTheContract(t *testing.T) {
+	f := allowing()
+	f.match = func() (Match, error) { return Match{API: "bank"}, UnknownPath }
+	token := *ann
+	token.Addresses = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	f.token = func(context.Context) (*Token, error) { return &token, nil }
+	for address, want := range map[string]Reason{"198.51.100.7": ClientAddress, "192.0.2.7": UnknownPath} {
+		request := getAccount()
+		request.Address = address
+		if got := f.pipeline().Check(t.Context(), request); got.Reason != want {
+			t.Errorf("Check() from %s = %v, want %v", address, got.Reason, want)
+		}
+	}
+}
 
 // TestEnvironmentIsAFact holds that the policy is told which environment this is.
 func TestEnvironmentIsAFact(t *testing.T) {

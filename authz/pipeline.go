@@ -90,6 +90,11 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if f.Token != nil && f.Token.Uncounted {
 		f.Unchecked = append(f.Unchecked, ReplaysUnavailable)
 	}
+	// A client that has addresses of its own calls from one of them: what was stolen
+	// from it with all that its token is bound to is no good elsewhere.          403
+	if err = atHome(f); err != nil {
+		return v, err
+	}
 	// The token is not revoked: that is asked for a token that was verified before, too.
 	// Where the contract requires it, what is known must be of now.            401, 503
 	if err = p.stands(f); err != nil {

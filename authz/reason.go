@@ -99,6 +99,7 @@ const (
 	TokenLifetime
 	TokenAge
 	TokenEnvironment
+	ClientAddress
 
 	reasonCount
 )
@@ -210,6 +211,8 @@ var reasons = [reasonCount]struct {
 	TokenLifetime:          {"token_lifetime", http.StatusUnauthorized, invalidToken, "The access token was issued for too long"},
 	TokenAge:               {"token_age", http.StatusUnauthorized, invalidToken, "The access token was issued too long ago"},
 	TokenEnvironment:       {"token_environment", http.StatusUnauthorized, invalidToken, "The access token is for another environment"},
+	// The token is good, from elsewhere: no challenge asks for another.
+	ClientAddress: {"client_address", http.StatusForbidden, noOAuthError, "The client may not call from this address"},
 }
 
 // Error is the reason's code, so that a Reason can be wrapped and found again.

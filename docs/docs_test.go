@@ -42,7 +42,11 @@ func configKeys(prefix string, of reflect.Type) []string {
 	case reflect.Slice:
 		return configKeys(prefix+"[]", of.Elem())
 	case reflect.Map:
-		return configKeys(prefix+".<type>", of.Elem())
+		name := "<type>"
+		if of.Key() == reflect.TypeFor[authz.ClientID]() {
+			name = "<client>"
+		}
+		return configKeys(prefix+"."+name, of.Elem())
 	case reflect.Struct:
 	default:
 		return nil

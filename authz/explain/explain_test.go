@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -89,6 +90,9 @@ var (
 	testTime = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	account  = authz.Object{Type: "account", ID: "22289"}
 )
+
+// elsewhere is where no request here comes from.
+var elsewhere = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 
 func newFakes() *fakeSteps {
 	operation := &authz.Operation{ID: "ReadAccount", API: "bank", Method: "GET", Path: "/accounts/{AccountId}",
@@ -202,6 +206,11 @@ func TestOutcomes(t *testing.T) {
 		}, "pppR-------", authz.TokenExpired},
 		{"verifying panics", "/a", panics(verifying), "pppR-------", authz.Internal},
 		{"verifying hangs", "/a", hangs(verifying), "pppR-------", authz.DeadlineExceeded},
+		{"a client from elsewhere", "/a", func(f *fakeSteps) { f.token.Addresses = elsewhere }, "pppR-------", authz.ClientAddress},
+		{"a client from elsewhere on an unknown path", "/a", func(f *fakeSteps) {
+			f.match.Operation, f.token.Addresses = nil, elsewhere
+			f.faults = map[step]error{matching: authz.UnknownPath}
+		}, "pfpR-------", authz.ClientAddress},
 		{"an unknown path with a good token", "/a", faults(matching, authz.UnknownPath), "pRppp------", authz.UnknownPath},
 		{"an unknown path without a token", "/a", func(f *fakeSteps) {
 			f.match.Operation = nil

@@ -102,6 +102,8 @@ func (t *telling) refusedAt() place {
 		return atCertificate
 	case t.calls[verifying].faulty() && !t.forgiven():
 		return atToken
+	case t.decision.Reason == authz.ClientAddress: // the token is good, from elsewhere
+		return atToken
 	case t.revoked():
 		return atRevocation
 	case unknown != nil:

@@ -98,7 +98,7 @@ func (t *telling) identity(w *words, i *authz.Identity) {
 func (t *telling) token(w *words) {
 	token := t.facts.Token
 	switch {
-	case t.refusing == atToken:
+	case t.refusing == atToken && token == nil:
 		unverified(w, t.facts.Request, t.facts.Time)
 		return
 	case token == nil:
@@ -124,6 +124,15 @@ func (t *telling) token(w *words) {
 	w.say("amr", token.AMR...)
 	w.say("expires", t.when(token.ExpiresAt)...)
 	w.say("environment", token.Environment)
+	w.say("good from", networks(token)...)
+}
+
+func networks(token *authz.Token) []string {
+	names := make([]string, len(token.Addresses))
+	for i, network := range token.Addresses {
+		names[i] = network.String()
+	}
+	return names
 }
 
 // authorized is an element of the token's authorization details, as far as its members

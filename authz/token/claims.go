@@ -75,6 +75,7 @@ func (c *claims) token(payload map[string]any, issuer *issuer) *authz.Token {
 		Details:      c.details.all,
 		DetailsDoubt: c.details.doubt,
 		Environment:  c.environment,
+		Addresses:    issuer.lifecycle.addresses[c.caller.Client],
 	}
 }
 

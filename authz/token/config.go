@@ -57,6 +57,8 @@ type Issuer struct {
 	KindClaim KindClaim `yaml:"kind_claim"`
 	// Claims are the issuer's names for what no standard names.
 	Claims ClaimNames `yaml:"claims"`
+	// Clients are those of which more is known than what their tokens say.
+	Clients map[authz.ClientID]Client `yaml:"clients"`
 }
 
 // KindClaim is a claim and what its values mean. A token without it, or with another

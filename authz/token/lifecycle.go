@@ -2,21 +2,41 @@ package token
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
 )
 
-// lifecycle bounds for how long and where tokens are good, beyond what they say
-// themselves. Zero durations bound nothing.
+// Client is what is known of one of an issuer's clients.
+type Client struct {
+	// Addresses are the networks that it calls from, such as 192.0.2.0/24: its tokens
+	// are good from no other.
+	Addresses []string `yaml:"addresses"`
+}
+
+// lifecycle bounds for how long, where and from where tokens are good, beyond what they
+// say themselves. Zero durations and a nil map bound nothing.
 type lifecycle struct {
 	maxLifetime, maxAge time.Duration
 	// claim is the one with the environment, which must be ours; "" asks for none.
 	claim, environment string
+	addresses          map[authz.ClientID][]netip.Prefix
 }
 
 func (i Issuer) lifecycle(environment string) lifecycle {
-	return lifecycle{maxLifetime: i.MaxLifetime, maxAge: i.MaxAge, claim: i.Claims.Environment, environment: environment}
+	l := lifecycle{maxLifetime: i.MaxLifetime, maxAge: i.MaxAge, claim: i.Claims.Environment, environment: environment,
+		addresses: map[authz.ClientID][]netip.Prefix{}}
+	for id, client := range i.Clients {
+		for _, text := range client.Addresses {
+			// Checked before.
+			network, _ := netip.ParsePrefix(text)
+			l.addresses[id] = append(l.addresses[id], network)
+		}
+	}
+	return l
 }
 
 // checkEnvironment holds the environment that a token was issued for against ours. A
@@ -51,6 +71,29 @@ func (i Issuer) lifecycleProblems(environment string) authz.Problems {
 	if i.Claims.Environment != "" && environment == "" {
 		problems.Add("claims.environment", "is named, but environment is not set: there is nothing to hold it against",
 			"say which environment this deployment is, such as environment: production, or remove the claim")
+	}
+	for _, id := range slices.Sorted(maps.Keys(i.Clients)) {
+		problems = append(problems, i.Clients[id].problems().Under("clients."+string(id))...)
+	}
+	return problems
+}
+
+func (c Client) problems() authz.Problems {
+	var problems authz.Problems
+	if len(c.Addresses) == 0 {
+		problems.Add("addresses", "is empty", "name the networks that the client calls from, or remove the client")
+	}
+	for n, text := range c.Addresses {
+		key := fmt.Sprintf("addresses[%d]", n)
+		network, err := netip.ParsePrefix(text)
+		switch {
+		case err != nil:
+			problems.Add(key, fmt.Sprintf("%q is no network", text), "write an address and the bits that count, such as 192.0.2.0/24 or 192.0.2.7/32")
+		case network.Addr().Is4In6():
+			problems.Add(key, fmt.Sprintf("%q is IPv4 written as IPv6", text), "write it as IPv4, such as 192.0.2.0/24: clients that come so count as IPv4")
+		case network != network.Masked():
+			problems.Add(key, fmt.Sprintf("%q has bits beyond those that count", text), fmt.Sprintf("write %v, or %v/%d for one address", network.Masked(), network.Addr(), network.Addr().BitLen()))
+		}
 	}
 	return problems
 }

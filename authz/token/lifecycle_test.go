@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func TestAgeIsBoundedOfTokensThatAreRemembered(t *testing.T) {
 		after time.Duration
 		want  authz.Reason
 	}{{0, authz.Internal}, {70 * time.Second, authz.Internal}, {71 * time.Second, authz.TokenAge}} {
-		token, err := verifier.Verify(context.Background(), accounts, request, nil, now.Add(step.after))
+		token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, request, nil, now.Add(step.after))
 		wantReason(t, token, err, step.want)
 	}
 	if asked := keys.asked.Load(); asked != 1 {
@@ -103,6 +104,26 @@ func TestEnvironmentMustBeOurs(t *testing.T) {
 	}
 }
 
+// TestAddressesAreTheClientsOwn holds that a client's networks go with its tokens alone.
+func TestAddressesAreTheClientsOwn(t *testing.T) {
+	cfg := issuedBy(func(c *Config) {
+		c.Issuers[0].Clients = map[authz.ClientID]Client{"acme": {Addresses: []string{"192.0.2.0/24", "2001:db8::/32"}}}
+	})
+	verifier := newVerifier(t, cfg, newFakeKeys(allKeys()...))
+	for client, want := range map[string][]netip.Prefix{
+		"acme": {netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+		"zeta": nil, "Acme": nil,
+	} {
+		token, err := verify(verifier, sign(goodHeader(), with(goodClaims(), "client_id", client)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, token.Addresses, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			t.Errorf("addresses of %s (-want +got):\n%s", client, diff)
+		}
+	}
+}
+
 func TestLifecycleFaults(t *testing.T) {
 	tests := []struct {
 		name string
@@ -113,6 +134,13 @@ func TestLifecycleFaults(t *testing.T) {
 			[]string{"issuers[0].max_lifetime", "issuers[0].max_token_age"}},
 		{"an environment's claim without an environment", issuedBy(func(c *Config) { c.Issuers[0].Claims.Environment = "env" }),
 			[]string{"issuers[0].claims.environment"}},
+		{"clients without addresses", issuedBy(func(c *Config) { c.Issuers[0].Clients = map[authz.ClientID]Client{"zeta": {}, "acme": {}} }),
+			[]string{"issuers[0].clients.acme.addresses", "issuers[0].clients.zeta.addresses"}},
+		{"what is no network", issuedBy(func(c *Config) {
+			c.Issuers[0].Clients = map[authz.ClientID]Client{"acme": {Addresses: []string{
+				"192.0.2.0/24", "192.0.2.7", "192.0.2.7/24", "::ffff:192.0.2.0/120", "192.0.2.0/33", "fe80::1%eth0/64", "", "acme.example"}}}
+		}), []string{"issuers[0].clients.acme.addresses[1]", "issuers[0].clients.acme.addresses[2]", "issuers[0].clients.acme.addresses[3]",
+			"issuers[0].clients.acme.addresses[4]", "issuers[0].clients.acme.addresses[5]", "issuers[0].clients.acme.addresses[6]", "issuers[0].clients.acme.addresses[7]"}},
 	}
 	for _, test := range tests {
 		if diff := cmp.Diff(test.want, problemKeys(test.cfg.Check())); diff != "" {

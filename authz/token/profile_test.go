@@ -46,7 +46,7 @@ func TestProfilesTakeTheirAlgorithms(t *testing.T) {
 					want = authz.Internal
 				}
 				credential := sign(with(goodHeader(), "alg", algorithm, "kid", absent), bound)
-				token, err := verifier.Verify(context.Background(), accounts, bearing(credential), certificate, now)
+				token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, bearing(credential), certificate, now)
 				wantReason(t, token, err, want)
 			})
 		}
@@ -89,7 +89,7 @@ func TestProfilesAskForABinding(t *testing.T) {
 			verifier := newVerifier(t, test.cfg, newFakeKeys(allKeys()...))
 			credential := sign(goodHeader(), with(goodClaims(), "cnf", test.cnf))
 			for range 2 {
-				token, err := verifier.Verify(context.Background(), accounts, bearing(credential), certificate, now)
+				token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, bearing(credential), certificate, now)
 				wantReason(t, token, err, test.want)
 			}
 		})
@@ -102,7 +102,7 @@ func TestUnboundIsToldWhateverTheScheme(t *testing.T) {
 	verifier := newVerifier(t, profiled("fapi2"), newFakeKeys(allKeys()...))
 	request := bearing(sign(goodHeader(), goodClaims()))
 	request.Headers[0].Value = strings.Replace(request.Headers[0].Value, "Bearer", "DPoP", 1)
-	token, err := verifier.Verify(context.Background(), accounts, request, nil, now)
+	token, err := verifier.Verify(context.Background(), authz.Match{API: accounts}, request, nil, now)
 	wantReason(t, token, err, authz.TokenUnbound)
 }
 
