@@ -112,6 +112,9 @@ type Decision struct {
 	// NextNonce is what the caller's next proof must hold, or "" where that need not
 	// be told.
 	NextNonce string
+	// Expiring says that the token was issued for long, and soon expires: whoever holds
+	// it must see to another.
+	Expiring bool
 	// Spending is what came of the limits; its Left is empty where none were spent.
 	Spending Spending
 	// Answers are what the API's answers have besides.

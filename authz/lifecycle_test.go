@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 // TestClientAddress holds a token that is good from some networks only against where the
@@ -62,6 +63,37 @@ func TestClientAddressIsToldBeforeTheContract(t *testing.T) {
 		if got := f.pipeline().Check(t.Context(), request); got.Reason != want {
 			t.Errorf("Check() from %s = %v, want %v", address, got.Reason, want)
 		}
+	}
+}
+
+// TestExpiring holds which tokens are told to be expiring: long ones, near their end.
+func TestExpiring(t *testing.T) {
+	tests := []struct {
+		name             string
+		lifetime, remain time.Duration
+		want             bool
+	}{
+		{"a long one with 48 h to go", 90 * 24 * time.Hour, 48 * time.Hour, true},
+		{"a long one with a moment more", 90 * 24 * time.Hour, 48*time.Hour + 1, false},
+		{"a long one in the skew behind its end", 90 * 24 * time.Hour, -5 * time.Second, true},
+		{"one of just over 48 h", 48*time.Hour + 1, time.Hour, true},
+		{"a short one, which always is near its end", 48 * time.Hour, time.Hour, false},
+		{"one of minutes", 10 * time.Minute, time.Minute, false},
+	}
+	for _, test := range tests {
+		f := allowing()
+		token := *ann
+		token.ExpiresAt = testTime.Add(test.remain)
+		token.IssuedAt = token.ExpiresAt.Add(-test.lifetime)
+		f.token = func(context.Context) (*Token, error) { return &token, nil }
+		if got := f.pipeline().Check(t.Context(), getAccount()); got.Expiring != test.want || !got.Allowed {
+			t.Errorf("%s: Check() = allowed %v, expiring %v, want an allow, expiring %v", test.name, got.Allowed, got.Expiring, test.want)
+		}
+	}
+	f := allowing()
+	f.token = func(context.Context) (*Token, error) { return nil, NoCredentials }
+	if got := f.pipeline().Check(t.Context(), getAccount()); got.Expiring {
+		t.Error("no token is expiring")
 	}
 }
 

@@ -187,7 +187,7 @@ func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs, Spending: f.Spending,
 		Answers: f.answers(), InteractionID: f.InteractionID, Unchecked: f.Unchecked}
 	if f.Token != nil {
-		d.NextNonce = f.Token.NextNonce
+		d.NextNonce, d.Expiring = f.Token.NextNonce, f.Token.expiring(f.Time)
 	}
 	switch reason {
 	case UnknownMethod:

@@ -22,6 +22,7 @@ type counting struct {
 	decisions *prometheus.CounterVec
 	unchecked *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
+	expiring  *expiring
 }
 
 // Checks counts and times what next decides:
@@ -29,8 +30,10 @@ type counting struct {
 //	countersign_decisions_total{api, operation, allowed, reason}
 //	countersign_unchecked_total{api, operation, reason}
 //	countersign_check_duration_seconds{api}
+//	countersign_token_expiring{issuer, client}
 //
-// Labels are the contract's and the policy's own words, never a request's.
+// Labels are the contract's and the policy's own words, never a request's; of a verified
+// token they name the client, one of the first thousand, and never a subject.
 func Checks(next authz.Checker, registry *prometheus.Registry) authz.Checker {
 	c := &counting{
 		next: next,
@@ -43,6 +46,7 @@ func Checks(next authz.Checker, registry *prometheus.Registry) authz.Checker {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "countersign_check_duration_seconds", Help: "Time in Countersign until a decision stood, in seconds.", Buckets: buckets},
 			[]string{"api"}),
+		expiring: newExpiring(registry),
 	}
 	registry.MustRegister(c.decisions, c.unchecked, c.seconds)
 	return c
@@ -98,5 +102,6 @@ func (c *counting) Check(ctx context.Context, request *authz.Request) authz.Deci
 		c.unchecked.WithLabelValues(api, decision.OperationID(), reason.String()).Inc()
 	}
 	c.seconds.WithLabelValues(api).Observe(decision.Elapsed.Seconds())
+	c.expiring.count(&decision)
 	return decision
 }
