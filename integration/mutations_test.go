@@ -26,6 +26,7 @@ const (
 	claimsGo      = "authz/token/claims.go"
 	callerGo      = "authz/token/caller.go"
 	bindingGo     = "authz/token/binding.go"
+	lifecycleGo   = "authz/token/lifecycle.go"
 	dpopGo        = "authz/token/dpop/dpop.go"
 	proofGo       = "authz/token/dpop/proof.go"
 	nonceGo       = "authz/token/dpop/nonce.go"
@@ -225,8 +226,58 @@ var mutations = []mutation{
 			""}},
 		stories: []string{"114-too-many-actors"},
 	},
+	{
+		name: "the longest that a token may be issued for",
+		edits: []edit{{lifecycleGo,
+			"case l.maxLifetime > 0 && c.expiresAt",
+			"case false && c.expiresAt"}},
+		stories: []string{"121-token-for-too-long"},
+	},
+	{
+		name: "the longest that a token is taken",
+		edits: []edit{{lifecycleGo,
+			"case l.maxAge > 0 && at",
+			"case false && at"}},
+		stories: []string{"122-token-too-old"},
+	},
+	{
+		name: "the environment",
+		edits: []edit{{lifecycleGo,
+			"if l.claim != \"\" && claimed != l.environment {",
+			"if false {"}},
+		stories: []string{"123-token-of-the-test-system", "124-token-of-no-environment"},
+	},
+	{
+		name: "an environment that is not told is not ours",
+		edits: []edit{{lifecycleGo,
+			"if l.claim != \"\" && claimed != l.environment {",
+			"if claimed != \"\" && claimed != l.environment {"}},
+		stories: []string{"124-token-of-no-environment"},
+	},
+	{
+		name: "each issuer has keys of its own",
+		edits: []edit{{tokenGo,
+			"key, err := issuer.keys.Key(ctx, parsed.KeyID, parsed.Algorithm)\n",
+			"key, err := issuer.keys.Key(ctx, parsed.KeyID, parsed.Algorithm)\n" +
+				"for _, other := range v.issuers {\nif found, fault := other.keys.Key(ctx, parsed.KeyID, parsed.Algorithm); fault == nil && parsed.Verify(found.Public) == nil {\nkey = found\n}\n}\n"}},
+		stories: []string{"128-staff-token-of-another-issuer"},
+	},
+	{
+		name: "a kind of caller that is not the issuer's to tell",
+		edits: []edit{{callerGo,
+			"r.fault(kinds.claim, \"names no kind of caller\")",
+			"return authz.Staff"}},
+		stories: []string{"127-staff-at-the-customers-issuer"},
+	},
 
 	// Who asks: what the token is bound to.
+	{
+		name: "a token is bound where the profile asks for it",
+		edits: []edit{{tokenGo,
+			"if err := k.checkBound(); err != nil {",
+			"if err := k.checkBound(); false && err != nil {"}},
+		stories: []string{"120-token-bound-to-nothing"},
+	},
 	{
 		name: "a bound token comes with a certificate",
 		edits: []edit{{bindingGo,
@@ -243,9 +294,15 @@ var mutations = []mutation{
 	},
 	{
 		name: "a binding that is not understood is not satisfied",
-		edits: []edit{{bindingGo,
-			"return \"\", fmt.Errorf(\"binding: %w\", authz.BindingUnsupported)",
-			"return \"\", nil"}},
+		// The profile asks for one that is.
+		edits: []edit{
+			{bindingGo,
+				"return \"\", fmt.Errorf(\"binding: %w\", authz.BindingUnsupported)",
+				"return \"\", nil"},
+			{tokenGo,
+				"if err := k.checkBound(); err != nil {",
+				"if err := k.checkBound(); false && err != nil {"},
+		},
 		stories: []string{"73-token-bound-otherwise"},
 	},
 
@@ -402,6 +459,15 @@ var mutations = []mutation{
 			" || !f.Certificate.Identity.standsAt(f.Time) {",
 			" {"}},
 		in: "rego", told: "TestCertificateSaysNothingOutsideItsDates",
+	},
+
+	// From where.
+	{
+		name: "a client calls from its own addresses",
+		edits: []edit{{pipelineGo,
+			"if err = atHome(f); err != nil {",
+			"if false {"}},
+		stories: []string{"125-client-from-elsewhere", "126-client-from-elsewhere-on-an-unknown-path"},
 	},
 
 	// What the contract lets such a caller ask for.
@@ -626,8 +692,8 @@ var mutations = []mutation{
 		stories: []string{"02-another-customers-account", "06-another-account-in-body"},
 	},
 	{
-		// The pipeline does not ask about them, the lookup does not answer, and the
-		// policy does not believe it.
+		// The pipeline does not ask about them, the lookup does not answer, the policy does
+		// not believe it, and a name of one issuer's is nobody of another's.
 		name: "clients and staff own nothing",
 		edits: []edit{
 			{lookupGo,
@@ -639,6 +705,9 @@ var mutations = []mutation{
 			{standardRego,
 				"\tinput.caller.kind == \"customer\"\n\tsome [name, thing] in objects\n",
 				"\tsome [name, thing] in objects\n"},
+			{bankYAML,
+				"where customers.issuer = :issuer\n",
+				"where :issuer = :issuer\n"},
 		},
 		stories: []string{"78-own-account-as-staff"},
 	},

@@ -27,13 +27,14 @@ import (
 )
 
 // Bank is the demo bank at rest: a run folder with its records, contract, policy,
-// keys and certificates, and the issuer that signs its tokens.
+// keys and certificates, and the issuers that sign its tokens.
 type Bank struct {
 	// Dir is the run folder, absolute.
 	Dir          string
 	Certificates *Certificates
 	Issuer       *Issuer
 
+	staff   *Issuer
 	holders holders
 	now     time.Time
 }
@@ -58,7 +59,11 @@ func Open(dir string, now time.Time) (*Bank, error) {
 	if err != nil {
 		return nil, err
 	}
-	issuer, err := newIssuer()
+	issuer, err := openIssuer(filepath.Join(dir, "jwks.json"))
+	if err != nil {
+		return nil, err
+	}
+	staff, err := openIssuer(filepath.Join(dir, "staff.json"))
 	if err != nil {
 		return nil, err
 	}
@@ -69,14 +74,23 @@ func Open(dir string, now time.Time) (*Bank, error) {
 	if err != nil {
 		return nil, err
 	}
+	return &Bank{Dir: dir, Certificates: certificates, Issuer: issuer, staff: staff, holders: holders, now: now}, nil
+}
+
+// openIssuer makes an issuer, and writes its key set to a file.
+func openIssuer(file string) (*Issuer, error) {
+	issuer, err := newIssuer()
+	if err != nil {
+		return nil, err
+	}
 	keys, err := issuer.JWKS()
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "jwks.json"), keys, 0o600); err != nil {
+	if err := os.WriteFile(file, keys, 0o600); err != nil {
 		return nil, fmt.Errorf("bank: %w", err)
 	}
-	return &Bank{Dir: dir, Certificates: certificates, Issuer: issuer, holders: holders, now: now}, nil
+	return issuer, nil
 }
 
 // copyFiles puts the contract and the policy, without its tests, into dir.

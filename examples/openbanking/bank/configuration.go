@@ -15,9 +15,9 @@ import (
 type Settings struct {
 	// Dir is the run folder, absolute.
 	Dir string
-	// Issuer is the issuer's name, and JWKS where its keys are: a URL, or "" for the
-	// run folder's jwks.json.
-	Issuer, JWKS string
+	// Issuer is the customers' issuer's name, and JWKS where its keys are: a URL, or ""
+	// for the run folder's jwks.json. Staff is the name of the staff's.
+	Issuer, JWKS, Staff string
 	// Ports on loopback.
 	AuthzPort, AdminPort, UpstreamPort, SpansPort int
 	// Unguarded leaves Countersign out of Envoy's configuration.
@@ -44,10 +44,10 @@ func render(name string, settings Settings) (string, error) {
 	return rendered.String(), nil
 }
 
-// Configuration is the bank's countersign.yaml, for Dir: the issuer's keys at the URL
+// Configuration is the bank's countersign.yaml, for Dir: the customers' issuer's keys at the URL
 // jwks, or in the run folder where it is "". Ports of zero mean any.
 func (b *Bank) Configuration(jwks string, authzPort, adminPort int) (string, error) {
-	return render("countersign.yaml.tmpl", Settings{Dir: b.Dir, Issuer: IssuerName, JWKS: jwks, AuthzPort: authzPort, AdminPort: adminPort})
+	return render("countersign.yaml.tmpl", Settings{Dir: b.Dir, Issuer: IssuerName, Staff: StaffName, JWKS: jwks, AuthzPort: authzPort, AdminPort: adminPort})
 }
 
 // write puts a configuration into the run folder and returns its path.

@@ -17,8 +17,13 @@ import (
 	"net/http"
 )
 
-// IssuerName is the issuer's identifier, the iss of its tokens.
-const IssuerName = "https://auth.bank.example"
+// The issuers' identifiers, the iss of their tokens.
+const (
+	// IssuerName is the one of customers, and of clients by themselves.
+	IssuerName = "https://auth.bank.example"
+	// StaffName is the one of the bank's own staff.
+	StaffName = "https://staff.bank.example"
+)
 
 // Issuer signs the demo's access tokens (RFC 9068) and publishes its keys. It asks
 // nobody for a password: it signs whatever a story calls for, good or bad.

@@ -84,11 +84,11 @@ func TestClaims(t *testing.T) {
 		want  map[string]any // nil means that there is no such claim
 	}{
 		{"a customer's token is bound to the client's certificate", Token{As: "ann"},
-			map[string]any{"sub": "ann", "client_id": "acme", "actor_type": "psu", "cnf": acme, "auth_time": now - 60, "exp": now + 600}},
+			map[string]any{"iss": IssuerName, "environment": "production", "sub": "ann", "client_id": "acme", "actor_type": "psu", "cnf": acme, "auth_time": now - 60, "exp": now + 600}},
 		{"a client by itself did not log in", Token{As: Acme},
 			map[string]any{"sub": "acme", "client_id": "acme", "actor_type": "tpp", "cnf": acme, "auth_time": nil, "acr": nil, "openbanking_intent_id": nil}},
 		{"the staff's token is not bound", Token{As: "sam"},
-			map[string]any{"client_id": "desk", "actor_type": "employee", "cnf": nil}},
+			map[string]any{"iss": StaffName, "client_id": "desk", "cnf": nil}},
 		{"another client has its own certificate", Token{As: "ann", Client: Zeta},
 			map[string]any{"client_id": "zeta", "cnf": map[string]any{"x5t#S256": bank.Certificates.thumbprint(Zeta)}}},
 		{"a token can be bound to the client's key", Token{As: "ann", Bound: toKey}, map[string]any{"cnf": map[string]any{"jkt": jkt(t, bank, Acme)}}},

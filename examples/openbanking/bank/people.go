@@ -37,12 +37,15 @@ type Token struct {
 var usual = map[string]map[string]any{
 	"ann": {"actor_type": "psu", "roles": []string{"customer"}, "scope": "accounts payments", "openbanking_intent_id": "ann-acme"},
 	"bob": {"actor_type": "psu", "roles": []string{"customer"}, "scope": "accounts payments", "openbanking_intent_id": "bob-acme"},
-	"sam": {"actor_type": "employee", "roles": []string{"support"}, "scope": "backoffice", "client_id": "desk"},
-	"tom": {"actor_type": "employee", "roles": []string{"support"}, "scope": "backoffice", "client_id": "desk"},
-	"fay": {"actor_type": "employee", "roles": []string{"fraud"}, "scope": "backoffice", "client_id": "desk"},
+	"sam": {"iss": StaffName, "roles": []string{"support"}, "scope": "backoffice", "client_id": "desk"},
+	"tom": {"iss": StaffName, "roles": []string{"support"}, "scope": "backoffice", "client_id": "desk"},
+	"fay": {"iss": StaffName, "roles": []string{"fraud"}, "scope": "backoffice", "client_id": "desk"},
 	Acme:  {"actor_type": "tpp", "scope": "accounts payments", "client_id": Acme},
 	Zeta:  {"actor_type": "tpp", "scope": "accounts payments", "client_id": Zeta},
 }
+
+// OfStaff reports a token of the bank's own staff, whose issuer is another.
+func (t Token) OfStaff() bool { return usual[t.As]["iss"] == StaffName }
 
 // Sign issues the token, or "" for none.
 func (b *Bank) Sign(token Token) (string, error) {
@@ -57,7 +60,11 @@ func (b *Bank) Sign(token Token) (string, error) {
 	if algorithm == "" {
 		algorithm = ES256
 	}
-	return b.Issuer.sign(claims, algorithm, token.Bad)
+	issuer := b.Issuer
+	if token.OfStaff() {
+		issuer = b.staff
+	}
+	return issuer.sign(claims, algorithm, token.Bad)
 }
 
 func (b *Bank) claims(token Token) (map[string]any, error) {
@@ -68,7 +75,7 @@ func (b *Bank) claims(token Token) (map[string]any, error) {
 	claims := map[string]any{
 		"iss": IssuerName, "sub": token.As, "aud": "https://api.bank.example", "client_id": Acme, "jti": rand.Text(),
 		"iat": "0s", "exp": "10m", "auth_time": "-1m",
-		"acr": "urn:openbanking:psd2:sca", "region": "GB",
+		"acr": "urn:openbanking:psd2:sca", "region": "GB", "environment": "production",
 	}
 	maps.Copy(claims, own)
 	if token.Client != "" {

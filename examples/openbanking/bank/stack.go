@@ -123,6 +123,7 @@ func (s *Stack) startOwn(_ context.Context, options Options) error {
 	s.settings = Settings{
 		Dir:          s.Bank.Dir,
 		Issuer:       IssuerName,
+		Staff:        StaffName,
 		JWKS:         fmt.Sprintf("http://127.0.0.1:%d/jwks.json", issuer),
 		UpstreamPort: upstream,
 		Unguarded:    options.Unguarded,
