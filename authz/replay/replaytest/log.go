@@ -79,7 +79,7 @@ func log(t *testing.T, logs Logs) {
 // longLog is longer than what is returned at once.
 func longLog(t *testing.T, logs Logs) {
 	var want []string
-	for n := range 2_500 {
+	for n := range 1_200 {
 		want = append(want, fmt.Sprint(n))
 		add(t, logs[n%2], want[n])
 	}
