@@ -222,3 +222,22 @@ func BenchmarkVerify(b *testing.B) {
 		run("fresh", true)
 	}
 }
+
+// TestTimesComeBeforeTheAudience holds the order of a token that was seen before to that
+// of one that is new.
+func TestTimesComeBeforeTheAudience(t *testing.T) {
+	const payments = authz.API("payments")
+	cfg := goodConfig()
+	cfg.APIs[payments] = API{Audiences: []string{"https://rs.example/payments"}}
+	keys := newFakeKeys(allKeys()...)
+	token := sign(goodHeader(), with(goodClaims(), "exp", now.Add(time.Minute).Unix()))
+	for _, seen := range []bool{false, true} {
+		verifier := newVerifier(t, cfg, keys)
+		if seen {
+			accepted, err := verify(verifier, token)
+			wantReason(t, accepted, err, authz.Internal)
+		}
+		late, err := verifier.Verify(t.Context(), authz.Match{API: payments}, bearing(token), nil, now.Add(2*time.Minute))
+		wantReason(t, late, err, authz.TokenExpired)
+	}
+}
