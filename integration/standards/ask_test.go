@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
 )
 
 // ask is a request that is to be made, as Envoy hands it over.
@@ -35,6 +37,8 @@ type ask struct {
 	later time.Duration
 	// times is how often it is sent; the last answer counts. Zero means once.
 	times int
+	// recorded looks at the record; nil looks at none.
+	recorded func(*testing.T, *decisionv1.Decision)
 	// before are requests that come first.
 	before []earlier
 }
@@ -174,6 +178,9 @@ func raw(a *ask)                { a.raw = true }
 func again(times int) change    { return func(a *ask) { a.times = times } }
 func sentAfter(d time.Duration) change {
 	return func(a *ask) { a.later = d }
+}
+func recordOf(look func(*testing.T, *decisionv1.Decision)) change {
+	return func(a *ask) { a.recorded = look }
 }
 func posting(body string) change {
 	return func(a *ask) { a.method, a.body = "POST", body }

@@ -2,9 +2,12 @@ package standards
 
 import (
 	"slices"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
 )
 
 // stepUpProofs are U: how strongly and how lately the user has authenticated (RFC 9470).
@@ -78,5 +81,23 @@ func actorProofs() []proofOf {
 			good("beside who acts", claim("may_act", object{"sub": "other"})),
 			bad("in place of who acts", authz.PolicyDenied, claim("act", absent), claim("may_act", object{"sub": "agent"})),
 		),
+		rule("A6", delegated,
+			good("who acts, and whom for", recordOf(actorIsHidden)),
+			bad("another, who is refused", authz.PolicyDenied, claim("act", object{"sub": "other"}), recordOf(actorIsHidden)),
+		),
 	)
+}
+
+// actorIsHidden holds that the record has the actor, and not by name.
+func actorIsHidden(t *testing.T, record *decisionv1.Decision) {
+	t.Helper()
+	who := record.GetCaller()
+	if who.GetActorPseudonym() == "" || who.GetSubjectPseudonym() == "" || who.GetActorPseudonym() == who.GetSubjectPseudonym() {
+		t.Errorf("the record has %v", who)
+	}
+	for _, name := range []string{"ann", "agent", "other"} {
+		if strings.Contains(who.GetActorPseudonym()+who.GetSubjectPseudonym(), name) {
+			t.Errorf("the record has %v", who)
+		}
+	}
 }

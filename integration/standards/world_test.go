@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/audit"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
 	"github.com/countersign-io/countersign/envoy"
+	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
 )
 
 // world is all that cases are asked in.
@@ -134,5 +136,24 @@ func (a *ask) send(t *testing.T) (authz.Decision, envoy.Answer) {
 	if strings.Contains(told, "use_dpop_nonce") && !strings.Contains(told, "\ndpop-nonce: ") {
 		t.Error("a nonce is demanded, and none is told")
 	}
+	if a.recorded != nil {
+		a.recorded(t, a.system.record(t, checker.decision.ID))
+	}
 	return checker.decision, answer
+}
+
+// record is that of a decision, which may be written after the answer.
+func (s *system) record(t *testing.T, id authz.DecisionID) *decisionv1.Decision {
+	t.Helper()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for end := time.Now().Add(patience); ; <-poll.C {
+		found, err := audit.Find(s.Config.Audit, id)
+		if err == nil {
+			return found.Records[0]
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
 }
