@@ -2,10 +2,9 @@ package jose
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rsa"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -52,26 +51,27 @@ func TestParseKeyReadsWhatAnotherLibraryWrites(t *testing.T) {
 // TestLeadingZeros has numbers longer and shorter than they should be written: the key
 // and its thumbprint are the same.
 func TestLeadingZeros(t *testing.T) {
-	short := &ecdsa.PublicKey{Curve: elliptic.P256()}
-	for short.X == nil || short.X.BitLen() > 248 {
-		short = newEC(elliptic.P256()).Public().(*ecdsa.PublicKey)
+	short, x := map[string]any{}, []byte{1}
+	for x[0] != 0 { // One key in 256 has such an x.
+		short = published(t, newEC(elliptic.P256()).Public())
+		x, _ = octets(short, "x")
 	}
-	long := signers["PS256"].Public().(*rsa.PublicKey)
-	for name, test := range map[string]struct {
-		public crypto.PublicKey
-		member string
-		octets []byte
+	long := published(t, signers["PS256"].Public())
+	for _, test := range []struct {
+		name, member string
+		of           map[string]any
+		written      func(octets []byte) []byte
 	}{
-		"a short x": {short, "x", short.X.Bytes()},
-		"a long y":  {short, "y", short.Y.FillBytes(make([]byte, 40))},
-		"a long n":  {long, "n", long.N.FillBytes(make([]byte, 257))},
-		"a long e":  {long, "e", big.NewInt(int64(long.E)).FillBytes(make([]byte, 8))},
+		{"a short x", "x", short, func(octets []byte) []byte { return octets[1:] }},
+		{"a long y", "y", short, func(octets []byte) []byte { return append(make([]byte, 8), octets...) }},
+		{"a long n", "n", long, func(octets []byte) []byte { return append([]byte{0}, octets...) }},
+		{"a long e", "e", long, func(octets []byte) []byte { return append(make([]byte, 5), octets...) }},
 	} {
-		members := published(t, test.public)
-		want := ParseKey(members)
-		members[test.member] = encode(test.octets)
-		if diff := cmp.Diff(want, ParseKey(members)); diff != "" {
-			t.Errorf("%s: ParseKey() (-want +got):\n%s", name, diff)
+		members := maps.Clone(test.of)
+		number, _ := octets(members, test.member)
+		members[test.member] = encode(test.written(number))
+		if diff := cmp.Diff(ParseKey(test.of), ParseKey(members)); diff != "" {
+			t.Errorf("%s: ParseKey() (-want +got):\n%s", test.name, diff)
 		}
 	}
 }
@@ -109,10 +109,7 @@ func TestKeysThatAreNone(t *testing.T) {
 		{"a private member", ec, "d", nil},
 	}
 	for _, test := range tests {
-		members := map[string]any{}
-		for name, value := range test.of {
-			members[name] = value
-		}
+		members := maps.Clone(test.of)
 		if members[test.member] = test.value; test.value == nil && test.member != "d" {
 			delete(members, test.member)
 		}
