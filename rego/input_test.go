@@ -154,20 +154,33 @@ func TestPreparedClaimsAreUsedAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestClaimsArePreparedForThoseWhoReadThem(t *testing.T) {
-	for policy, want := range map[string]bool{
-		"package site\ndecision if input.token.claims.blocked\n":        true,
-		"package site\ndecision if input.token[input.caller.kind]\n":    true,
-		"package site\ndecision if count(input) > 0\n":                  true,
-		"package site\ndecision if input.token.acr == \"loa3\"\n":       false,
-		"package site\ndecision if input.caller.kind == \"customer\"\n": false,
+func TestClaimsArePreparedAsFarAsTheyAreRead(t *testing.T) {
+	claims := map[string]any{"a": "1", "b": map[string]any{"c": "2", "d": "3"}, "e": "4"}
+	for condition, want := range map[string]string{
+		`input.token.claims.a == "1"`:                                    `{"a": "1"}`,
+		`input.token.claims.b.c; input.token["claims"].absent`:           `{"b": {"c": "2", "d": "3"}}`,
+		`input.token.claims.absent`:                                      `{}`,
+		`input.token.claims[input.caller.kind]`:                          `{"a": "1", "b": {"c": "2", "d": "3"}, "e": "4"}`,
+		`input.token.claims[0]; input.token.claims.a`:                    `{"a": "1"}`,
+		`some name; input.token.claims[name] == "4"`:                     `{"a": "1", "b": {"c": "2", "d": "3"}, "e": "4"}`,
+		`c := input.token.claims; c.e`:                                   `{"a": "1", "b": {"c": "2", "d": "3"}, "e": "4"}`,
+		`t := input.token; t.claims.e`:                                   `{"a": "1", "b": {"c": "2", "d": "3"}, "e": "4"}`,
+		`input.token[input.caller.kind]`:                                 `{"a": "1", "b": {"c": "2", "d": "3"}, "e": "4"}`,
+		`count(input) > 0`:                                               `{"a": "1", "b": {"c": "2", "d": "3"}, "e": "4"}`,
+		`input.token.claims.a with input.token.claims as {"a": "other"}`: `{"a": "1", "b": {"c": "2", "d": "3"}, "e": "4"}`,
+		`input.token.acr == "loa3"`:                                      ``,
+		`input.caller.kind == "customer"`:                                ``,
 	} {
-		e := own(t, policy)
-		if got := e.Preparation(false) != nil; got != want {
-			t.Errorf("Preparation(false) of %q is one: %v, want %v", policy, got, want)
+		e := own(t, "package site\ndecision if { "+condition+" }\n")
+		got := ""
+		if prepare := e.Preparation(false); prepare != nil {
+			got = prepare(claims).(ast.Value).String()
 		}
-		if e.Preparation(true) == nil {
-			t.Errorf("Preparation(true) of %q is nil, and kept inputs hold the claims", policy)
+		if got != want {
+			t.Errorf("Preparation(false) for %s makes %s, want %s", condition, got, want)
+		}
+		if diff := cmp.Diff(PrepareClaims(claims), e.Preparation(true)(claims)); diff != "" {
+			t.Errorf("Preparation(true) for %s (-all +got):\n%s", condition, diff)
 		}
 	}
 }

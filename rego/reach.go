@@ -59,26 +59,37 @@ func (r *reach) add(ref ast.Ref) {
 	r.refs = append(r.refs, prefix)
 }
 
-// part reports whether a key of the input is read, and which of the keys below it;
+// part reports whether a place in the input is read, and which of the keys below it;
 // nil keys mean all.
-func (r *reach) part(name string) (keys map[string]bool, read bool) {
+func (r *reach) part(path ...string) (keys map[string]bool, read bool) {
 	if r.whole != nil {
 		return nil, true
 	}
 	keys = map[string]bool{}
 	for _, ref := range r.refs {
-		if ref[1].Value.Compare(ast.String(name)) != 0 {
+		below := ref[1:]
+		if !agree(below, path) {
 			continue
 		}
 		read = true
-		if len(ref) == 2 {
+		if len(below) <= len(path) {
 			return nil, true
 		}
-		if key, ok := ref[2].Value.(ast.String); ok {
+		if key, ok := below[len(path)].Value.(ast.String); ok {
 			keys[string(key)] = true
 		}
 	}
 	return keys, read
+}
+
+// agree reports that one of the two begins the other.
+func agree(ref ast.Ref, path []string) bool {
+	for i := range min(len(ref), len(path)) {
+		if ref[i].Value.Compare(ast.String(path[i])) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // paths lists the references, none of which begins another.

@@ -141,13 +141,25 @@ func (e *Engine) Digest() []byte { return slices.Clone(e.digest) }
 // all of it, and which line of the policy makes it so.
 func (e *Engine) Reaches() []string { return e.reach.paths() }
 
-// Preparation is PrepareClaims where the policy reads claims, or where inputs are kept
-// whole, and nil elsewhere: no token's claims are converted that nobody asks for.
+// Preparation is PrepareClaims for what this policy reads of the claims, or, whole, for
+// all of them, which inputs that are kept whole hold. It is nil where none are read.
 func (e *Engine) Preparation(whole bool) func(claims map[string]any) any {
-	if keys, read := e.reach.part("token"); !whole && (!read || keys != nil && !keys["claims"]) {
+	names, read := e.reach.part("token", "claims")
+	switch {
+	case whole || read && names == nil:
+		return PrepareClaims
+	case !read:
 		return nil
 	}
-	return PrepareClaims
+	return func(claims map[string]any) any {
+		reached := make(map[string]any, len(names))
+		for name := range names {
+			if value, there := claims[name]; there {
+				reached[name] = value
+			}
+		}
+		return PrepareClaims(reached)
+	}
 }
 
 // PrepareClaims gives a token's claims in the engine's own form, for
