@@ -2,6 +2,7 @@ package standards
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -95,9 +96,12 @@ func (i *issuer) says(answer http.HandlerFunc) {
 	i.answer = answer
 }
 
-func (i *issuer) publish(keys ...object) {
+// publish publishes keys, which are fresh for ten minutes.
+func (i *issuer) publish(keys ...object) { i.publishFor(10*time.Minute, keys...) }
+
+func (i *issuer) publishFor(fresh time.Duration, keys ...object) {
 	i.says(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Cache-Control", "max-age=600")
+		w.Header().Set("Cache-Control", fmt.Sprintf("max-age=%d", int(fresh.Seconds())))
 		w.Write(marshal(object{"keys": keys}))
 	})
 }
@@ -278,14 +282,25 @@ func refreshProofs() []proofOf {
 		published("K4", "an unknown key, asked for again and again", authz.TokenKey, nil, asksOnce),
 		published("K5", "an outage", authz.Granted, nil, down(30*time.Minute)),
 		published("K5", "an outage that lasts too long", authz.KeysUnavailable, nil, down(61*time.Minute)),
-		published("K6", "a token that is known, and so is its key", authz.Granted, nil, func(t *testing.T, i *issuer) authz.Reason {
-			i.open(t)
-			known := i.signs("es256", "es256", "ES256")
-			i.verify(known)
-			i.later(10 * time.Minute)
-			return i.verify(known)
-		}),
-		published("K6", "a token that is known, and its key was removed", authz.TokenKey, nil, rotate(10*time.Minute, "es256")),
+		published("K6", "a token that is known, and so is its key", authz.Granted, nil, known(jwk("es256"))),
+		published("K6", "a token that is known, and its key was removed", authz.TokenKey, nil, known(jwk("stranger"))),
+		published("K6", "a token that is known, and its kid is another key's", authz.TokenSignature, nil, known(jwk("stranger", "kid", "es256"))),
+	}
+}
+
+// known has a token verified, and verified again once another key is published, while the
+// token is still remembered.
+func known(published object) func(*testing.T, *issuer) authz.Reason {
+	return func(t *testing.T, i *issuer) authz.Reason {
+		i.publishFor(time.Minute, jwk("es256"))
+		i.open(t)
+		token := i.signs("es256", "es256", "ES256")
+		if got := i.verify(token); got != authz.Granted {
+			t.Errorf("before: %s", got)
+		}
+		i.publishFor(time.Minute, published)
+		i.later(time.Minute)
+		return i.verify(token)
 	}
 }
 
