@@ -1,6 +1,7 @@
 package standards
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
@@ -29,8 +30,8 @@ type ask struct {
 	// forwarded changes the certificate as Envoy forwards it.
 	forwarded func(string) string
 	headers   []authz.Header
-	// body is sent with its length.
-	body string
+	// body is sent with its length, as JSON unless mediaType says otherwise.
+	body, mediaType string
 	// raw has Envoy send headers apart.
 	raw bool
 	// later is how long after now it is sent.
@@ -179,6 +180,7 @@ func again(times int) change    { return func(a *ask) { a.times = times } }
 func sentAfter(d time.Duration) change {
 	return func(a *ask) { a.later = d }
 }
+func get(a *ask) { a.method, a.body = "GET", "" }
 func recordOf(look func(*testing.T, *decisionv1.Decision)) change {
 	return func(a *ask) { a.recorded = look }
 }
@@ -216,7 +218,7 @@ func (a *ask) fields() (fields []authz.Header, secrets []string) {
 		secrets = append(secrets, pieces(proof)...)
 	}
 	if a.body != "" {
-		fields = append(fields, authz.Header{Name: "content-type", Value: "application/json"},
+		fields = append(fields, authz.Header{Name: "content-type", Value: cmp.Or(a.mediaType, "application/json")},
 			authz.Header{Name: "content-length", Value: strconv.Itoa(len(a.body))})
 	}
 	return append(fields, a.headers...), secrets

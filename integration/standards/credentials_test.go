@@ -18,6 +18,8 @@ func credentialProofs() []proofOf {
 			bad("in the query alone", authz.MalformedCredentials, sendAs(""), at("/accounts?access_token=a.b.c")),
 			bad("in the query as well", authz.RepeatedCredentials, at("/accounts?access_token=a.b.c")),
 			bad("in the query as well, its name encoded", authz.RepeatedCredentials, at("/accounts?%61ccess_token=a.b.c")),
+			bad("in a form", authz.MalformedCredentials, sendAs(""), form("access_token=a.b.c")),
+			bad("in a form as well", authz.RepeatedCredentials, form("access_token=a.b.c")),
 			bad("another scheme", authz.UnsupportedScheme, sendAs("Basic")),
 			bad("twice", authz.RepeatedCredentials, twice),
 		),
@@ -34,6 +36,10 @@ func credentialProofs() []proofOf {
 			good("a proof beside a token that needs none is not looked at", sendAs("Bearer"), claim("cnf", absent), proofClaim("htm", "PUT")),
 			bad("bound to a key, and sent as Bearer", authz.ProofDowngraded, sendAs("Bearer")),
 			bad("not bound, and sent as DPoP", authz.ProofUnbound, claim("cnf", absent)),
+		),
+		rule("B4", fapi2,
+			good("bound to a key in place of a certificate", certificate(""), byDPoP),
+			bad("bound to nothing", authz.TokenUnbound, claim("cnf", absent)),
 		),
 		rule("B5", bound,
 			good("unknown members beside a known one", claimAlso("cnf", "kid", "1")),
@@ -62,6 +68,21 @@ const (
 	algs        = `, algs="PS256 ES256 EdDSA"`
 )
 
+const (
+	// multiple is RFC 9449 §7.2's.
+	multiple = `, error="invalid_request", error_description="Multiple methods used to include access token"`
+	metadata = `, resource_metadata="https://api.example/.well-known/oauth-protected-resource/bank"`
+	exposed  = "access-control-expose-headers: WWW-Authenticate, DPoP-Nonce, Retry-After, RateLimit-Policy, RateLimit, Allow, x-fapi-interaction-id"
+)
+
+// form has a form for a body.
+func form(fields string) change {
+	return func(a *ask) {
+		at("/notes")(a)
+		a.method, a.body, a.mediaType = "POST", fields, "application/x-www-form-urlencoded"
+	}
+}
+
 // failure are the parameters of a challenge that say what is wrong.
 func failure(code string, reason authz.Reason) string {
 	return `, error="` + code + `", error_description="` + reason.Title() + `"`
@@ -85,13 +106,15 @@ func answerProofs() []proofOf {
 		),
 		rule("E2", plain,
 			bad("not a token68", authz.MalformedCredentials, compact(appended("é"))).
-				tells(bearerRealm+failure("invalid_request", authz.MalformedCredentials)),
+				tells(bearerRealm+failure("invalid_request", authz.MalformedCredentials), dpopRealm+algs),
 			bad("in the query", authz.MalformedCredentials, sendAs(""), at("/accounts?access_token=a.b.c")).
-				tells(bearerRealm+failure("invalid_request", authz.MalformedCredentials)),
+				tells(bearerRealm+failure("invalid_request", authz.MalformedCredentials), dpopRealm+algs),
+			bad("in a form", authz.MalformedCredentials, sendAs(""), form("access_token=a.b.c")).
+				tells(bearerRealm+failure("invalid_request", authz.MalformedCredentials), dpopRealm+algs),
 		),
 		rule("E3", plain,
 			bad("Bearer and DPoP", authz.RepeatedCredentials, func(a *ask) { also("authorization", "DPoP "+a.token.make())(a) }).
-				tells(bearerRealm+failure("invalid_request", authz.RepeatedCredentials), dpopRealm+failure("invalid_request", authz.RepeatedCredentials)+algs),
+				tells(bearerRealm+multiple, dpopRealm+multiple+algs),
 		),
 		rule("E4", plain,
 			bad("expired", authz.TokenExpired, after("exp", -minutes(2))).tells(invalid(authz.TokenExpired)...),
@@ -147,6 +170,17 @@ func answerProofs() []proofOf {
 		),
 		rule("E17", plain,
 			bad("a problem document", authz.TokenExpired, after("exp", -minutes(2))).tells("content-type: application/problem+json", "cache-control: no-store"),
+		),
+		rule("E18", from(plain, at("/scripts")),
+			bad("a scope is lacking", authz.InsufficientScope, claim("scope", "payments")).tells(exposed),
+			bad("elsewhere it is not told", authz.InsufficientScope, at("/accounts"), claim("scope", "payments")).tells("no access-control-expose-headers"),
+		),
+		rule("E19", from(plain, through("web")),
+			bad("no credentials", authz.NoCredentials, sendAs("")).tells(`www-authenticate: Bearer realm="web"`+metadata),
+			bad("a bad token", authz.TokenExpired, after("exp", -minutes(2))).
+				tells(`www-authenticate: Bearer realm="web"`+failure("invalid_token", authz.TokenExpired)+metadata),
+			bad("a scope is lacking", authz.InsufficientScope, claim("scope", "payments")).
+				tells(`www-authenticate: Bearer realm="web"`+failure("insufficient_scope", authz.InsufficientScope)+`, scope="accounts"`+metadata),
 		),
 		rule("E22", plain,
 			bad("an unknown path is told to a good token", authz.UnknownPath, at("/nowhere")),

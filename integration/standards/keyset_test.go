@@ -120,7 +120,7 @@ func (i *issuer) open(t *testing.T) {
 		<-i.set
 	}
 	i.verifier, err = token.New(token.Config{
-		Issuers: []token.Issuer{{Issuer: "https://as.example", JWKS: cfg, Kind: "customer"}},
+		Issuers: []token.Issuer{{Issuer: "https://as.example", JWKS: cfg, Profile: "oauth", Kind: "customer"}},
 		APIs:    map[authz.API]token.API{"bank": {Audiences: []string{"https://rs.example"}}},
 	}, token.Environment{Keys: map[string]token.Keys{"https://as.example": store}})
 	if err != nil {

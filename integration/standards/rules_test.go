@@ -25,7 +25,7 @@ type variant struct {
 	want    authz.Reason
 	changes []change
 	// told are header fields of the answer, "name: value"; of those with the names of
-	// the ones listed there are no others.
+	// the ones listed there are no others. "no name" is one that must not be there.
 	told []string
 }
 
@@ -71,17 +71,21 @@ func rule(id string, twin func(*world) *ask, variants ...variant) []proofOf {
 func wantTold(t *testing.T, headers []authz.Header, want []string) {
 	t.Helper()
 	names := map[string]bool{}
+	var lines, got []string
 	for _, line := range want {
+		if name, absent := strings.CutPrefix(line, "no "); absent {
+			names[name] = true
+			continue
+		}
 		name, _, _ := strings.Cut(line, ":")
-		names[name] = true
+		names[name], lines = true, append(lines, line)
 	}
-	var got []string
 	for _, field := range headers {
 		if names[field.Name] {
 			got = append(got, field.Name+": "+field.Value)
 		}
 	}
-	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(got))); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(slices.Values(lines)), slices.Sorted(slices.Values(got))); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
 }

@@ -47,10 +47,62 @@ func stepUpProofs() []proofOf {
 	)
 }
 
+// detailed has a token authorize in detail.
+func detailed(details ...object) change { return claim("authorization_details", details) }
+
+// initiation is what the contract asks for, with changes.
+func initiation(members ...any) object {
+	detail := object{"type": "payment_initiation", "actions": []string{"initiate", "status"}, "amount": "10.50"}
+	for i := 0; i < len(members); i += 2 {
+		set(detail, members[i].(string), members[i+1])
+	}
+	return detail
+}
+
 // detailProofs are R: authorization details (RFC 9396).
 func detailProofs() []proofOf {
-	return rule("R7", from(plain, claim("authorization_details", []object{{"type": "account_information"}})),
-		bad("a type twice", authz.TokenMalformed, claimsText(replaced(`"type":`, `"type":"other","type":`))),
+	transfer := from(plain, at("/transfers"), posting(`{"amount":"10.50"}`), detailed(initiation()))
+	lacking := func(name string, changes ...change) variant {
+		return bad(name, authz.AuthorizationDetails, changes...)
+	}
+	return slices.Concat(
+		rule("R1", transfer,
+			lacking("none", claim("authorization_details", absent)),
+			lacking("no list", claim("authorization_details", initiation())),
+			lacking("no object among them", claim("authorization_details", []any{initiation(), "x"})),
+			lacking("no type among them", detailed(initiation(), object{"actions": []string{"initiate"}})),
+			lacking("a type that is no text", detailed(initiation("type", 1))),
+			lacking("actions that are no list", detailed(initiation("actions", "initiate status"))),
+			lacking("no list, for an operation that asks for none", at("/accounts"), get, claim("authorization_details", "x")),
+		),
+		rule("R2", transfer,
+			good("beside another", detailed(object{"type": "account_information"}, initiation())),
+			lacking("half of it in each of two", detailed(initiation("actions", []string{"initiate"}), initiation("actions", []string{"status"}))),
+			lacking("the type in one, and the actions in another", detailed(object{"type": "payment_initiation"}, initiation("type", "other"))),
+		),
+		rule("R3", transfer,
+			good("here among others", detailed(initiation("locations", []string{"https://other.example", "https://rs.example"}))),
+			lacking("elsewhere", detailed(initiation("locations", []string{"https://other.example"}))),
+			lacking("nowhere", detailed(initiation("locations", []string{}))),
+			lacking("a slash more", detailed(initiation("locations", []string{"https://rs.example/"}))),
+		),
+		rule("R4", transfer,
+			lacking("another type", detailed(initiation("type", "payment"))),
+		),
+		rule("R5", transfer,
+			lacking("in capitals", detailed(initiation("actions", []string{"Initiate", "status"}))),
+			lacking("with a space", detailed(initiation("type", "payment_initiation "))),
+			lacking("in another normal form", detailed(initiation("type", "payment_i\u0301nitiation"))),
+		),
+		rule("R6", transfer,
+			good("with another number of zeros", detailed(initiation("amount", "10.5"))),
+			bad("a little more", authz.PolicyDenied, detailed(initiation("amount", "10.500000000000000001"))),
+			bad("a number, which may have lost digits", authz.PolicyDenied, detailed(initiation("amount", 10.5))),
+			bad("of another object", authz.PolicyDenied, detailed(initiation("amount", "1.00"), object{"type": "other", "amount": "10.50"})),
+		),
+		rule("R7", transfer,
+			bad("a type twice", authz.TokenMalformed, claimsText(replaced(`"type":`, `"type":"other","type":`))),
+		),
 	)
 }
 
@@ -81,11 +133,24 @@ func actorProofs() []proofOf {
 			good("beside who acts", claim("may_act", object{"sub": "other"})),
 			bad("in place of who acts", authz.PolicyDenied, claim("act", absent), claim("may_act", object{"sub": "agent"})),
 		),
+		rule("A5", delegated,
+			good("four", claim("act", actors(4))),
+			bad("one more", authz.TokenClaims, claim("act", actors(5))),
+		),
 		rule("A6", delegated,
 			good("who acts, and whom for", recordOf(actorIsHidden)),
 			bad("another, who is refused", authz.PolicyDenied, claim("act", object{"sub": "other"}), recordOf(actorIsHidden)),
 		),
 	)
+}
+
+// actors are an agent and those who acted before it.
+func actors(count int) object {
+	act := object{"sub": "agent"}
+	if count > 1 {
+		act["act"] = actors(count - 1)
+	}
+	return act
 }
 
 // actorIsHidden holds that the record has the actor, and not by name.
