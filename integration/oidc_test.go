@@ -70,7 +70,7 @@ func settings(t *testing.T, dir string, key *oidc.Key) oidc.Settings {
 	}
 	return oidc.Settings{
 		Certificate: filepath.Join(dir, "server.pem"), Key: filepath.Join(dir, "server.key"), Authority: filepath.Join(dir, "ca.pem"),
-		Audience: bank.Origin, Scope: everything, Clients: clients,
+		Audience: bank.Origin, Scope: everything, ACR: "urn:openbanking:psd2:sca", Clients: clients,
 	}
 }
 

@@ -36,6 +36,8 @@ type Settings struct {
 	// Audience is the API that access tokens are for, and Scope what they can allow there.
 	Audience string `json:"audience"`
 	Scope    string `json:"scope"`
+	// ACR is how customers log in there.
+	ACR string `json:"acr"`
 	// Clients are its clients' metadata (RFC 7591 §2).
 	Clients []map[string]any `json:"clients"`
 }

@@ -13,7 +13,7 @@ deny contains "payment_not_authorized" if {
 
 authorized if {
 	initiation := input.parsed_body.Data.Initiation
-	some detail in input.token.claims.authorization_details
+	some detail in input.token.authorization_details
 	detail.type == "payment_initiation"
 	detail.instructedAmount.amount == initiation.InstructedAmount.Amount
 	detail.instructedAmount.currency == initiation.InstructedAmount.Currency

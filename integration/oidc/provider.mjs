@@ -90,6 +90,7 @@ function extraTokenClaims(ctx, token) {
     roles: ['customer'],
     openbanking_intent_id: `${token.accountId}-${token.clientId}`,
     auth_time: ctx.oidc.entities.AuthorizationCode.authTime,
+    acr: ctx.oidc.entities.AuthorizationCode.acr,
   };
 }
 
@@ -144,7 +145,7 @@ const steps = {
 // Whoever is named logs in, without being asked for a password.
 async function login(request, response) {
   const { params } = await provider.interactionDetails(request, response);
-  await provider.interactionFinished(request, response, { login: { accountId: params.login_hint }, consent: {} });
+  await provider.interactionFinished(request, response, { login: { accountId: params.login_hint, acr: settings.acr }, consent: {} });
 }
 
 async function answer(request, response) {
