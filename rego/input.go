@@ -94,7 +94,8 @@ func details(f *known) *ast.Term {
 	if f.Token.Details == nil {
 		return nil
 	}
-	if prepared, ok := f.Token.Prepared.(ast.Object); ok {
+	// What is prepared may be less than all claims.
+	if prepared, ok := f.Token.Prepared.(ast.Object); ok && prepared.Get(keyDetails) != nil {
 		return prepared.Get(keyDetails)
 	}
 	elements := make([]any, len(f.Token.Details))

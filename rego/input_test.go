@@ -185,6 +185,20 @@ func TestClaimsArePreparedAsFarAsTheyAreRead(t *testing.T) {
 	}
 }
 
+// TestDetailsDoNotDependOnWhatIsPrepared holds a policy that reads them to the same ones,
+// whether the claim is among what was prepared or not.
+func TestDetailsDoNotDependOnWhatIsPrepared(t *testing.T) {
+	e := own(t, "package site\ndecision if { input.token.claims.tier; input.token.authorization_details[0].type == \"account_information\" }\n")
+	facts := fullFacts()
+	facts.Token.Claims["tier"] = "gold"
+	for _, prepare := range []func(map[string]any) any{e.Preparation(false), e.Preparation(true), func(map[string]any) any { return nil }} {
+		facts.Token.Prepared = prepare(facts.Token.Claims)
+		if verdict, err := e.Decide(t.Context(), facts); err != nil || !verdict.Allowed {
+			t.Errorf("Decide with %v prepared = %v, %v, want allowed", facts.Token.Prepared, verdict.Allowed, err)
+		}
+	}
+}
+
 func TestFactsThatAreNotJSONAreAnError(t *testing.T) {
 	facts := fullFacts()
 	facts.Token.Claims = map[string]any{"f": func() {}}
