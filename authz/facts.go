@@ -408,9 +408,9 @@ type Facts struct {
 
 	// Spending is what came of the limits of an allow.
 	Spending Spending
-	// Unchecked are the reasons for which the request would have been refused, had its
-	// contract not let it go on unchecked.
-	Unchecked []Reason
+	// Unspent means that the limits of an allow could not be spent, and that the operation
+	// lets the request go on all the same.
+	Unspent bool
 
 	// Answers are those of the API, and InteractionID is a UUID, or "" where it has none.
 	Answers       Answers
@@ -435,6 +435,19 @@ func (f *Facts) Identity() *Identity {
 // (RFC 5280 §4.1.2.5).
 func (i *Identity) standsAt(at time.Time) bool {
 	return !at.Before(i.NotBefore) && !at.After(i.NotAfter)
+}
+
+// Unchecked are the reasons for which the request would have been refused, had its
+// contract not let it go on unchecked.
+func (f *Facts) Unchecked() []Reason {
+	var reasons []Reason
+	if f.Token != nil && f.Token.Uncounted {
+		reasons = append(reasons, ReplaysUnavailable)
+	}
+	if f.Unspent {
+		reasons = append(reasons, LimitsUnavailable)
+	}
+	return reasons
 }
 
 // Caller is who calls: anonymous until a token is verified.

@@ -87,9 +87,6 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if err = unlessAnonymous(err, f.Match.Operation); err != nil {
 		return v, err
 	}
-	if f.Token != nil && f.Token.Uncounted {
-		f.Unchecked = append(f.Unchecked, ReplaysUnavailable)
-	}
 	// A client that has addresses of its own calls from one of them: what was stolen
 	// from it with all that its token is bound to is no good elsewhere.          403
 	if err = atHome(f); err != nil {
@@ -185,7 +182,7 @@ func (p *Pipeline) denial(f *Facts, err error) Decision {
 
 func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs, Spending: f.Spending,
-		Answers: f.answers(), InteractionID: f.InteractionID, Unchecked: f.Unchecked}
+		Answers: f.answers(), InteractionID: f.InteractionID, Unchecked: f.Unchecked()}
 	if f.Token != nil {
 		d.NextNonce, d.Expiring = f.Token.NextNonce, f.Token.expiring(f.Time)
 	}

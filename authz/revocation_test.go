@@ -112,7 +112,7 @@ func TestBestEffort(t *testing.T) {
 			if diff := gocmp.Diff(test.unchecked, got.Unchecked); diff != "" {
 				t.Errorf("unchecked (-want +got):\n%s", diff)
 			}
-			if diff := gocmp.Diff(test.unchecked, f.offers()[0].Facts.Unchecked); diff != "" {
+			if diff := gocmp.Diff(test.unchecked, f.offers()[0].Facts.Unchecked()); diff != "" {
 				t.Errorf("unchecked in the record (-want +got):\n%s", diff)
 			}
 		})

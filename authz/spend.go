@@ -30,7 +30,7 @@ func (p *Pipeline) spend(ctx context.Context, f *Facts, v *Verdict) error {
 	go guard(spent, func() (Spending, error) { return p.Limiter.Spend(ctx, limits) })
 	spending, err := await(ctx, spent)
 	if err != nil && f.Match.BestEffort() {
-		f.Unchecked = append(f.Unchecked, LimitsUnavailable)
+		f.Unspent = true
 		return nil
 	}
 	if err != nil {

@@ -45,7 +45,7 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		PseudonymKeyId: key.id,
 		LimitsReached:  names.maskCodes(d.Spending.Reached()),
 		InteractionId:  d.InteractionID,
-		Unchecked:      codes(f.Unchecked),
+		Unchecked:      codes(f.Unchecked()),
 	}
 	if d.Operation != nil {
 		out.Operation, out.Path = d.Operation.ID, d.Operation.Path

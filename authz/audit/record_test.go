@@ -41,7 +41,7 @@ func fullRecord() authz.Record {
 			Subject: "CN=zz-name", NotAfter: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC),
 			PSD2: &authz.PSD2{Roles: []string{"PSP_AI", "PSP_PI"}, Authority: "GB-FCA", ID: "PSDGB-FCA-123456"},
 		}},
-		Token: &authz.Token{Caller: caller, Claims: map[string]any{"email": "zz-claim"}, Bindings: []authz.Binding{authz.MTLS}},
+		Token: &authz.Token{Caller: caller, Claims: map[string]any{"email": "zz-claim"}, Bindings: []authz.Binding{authz.MTLS}, Uncounted: true},
 		Inspection: authz.Inspection{Objects: []authz.Named{
 			{Object: mine, Where: "path"}, {Object: other, Where: "body/Data/DebtorAccount"},
 		}},
@@ -49,7 +49,7 @@ func fullRecord() authz.Record {
 		Consent: &authz.Consent{ID: "zz-consent", Status: "Authorised", Subject: "zz-subject", Objects: []authz.Object{other}},
 		Region:  authz.Region{Service: "GB", Caller: "GB"},
 
-		Unchecked: []authz.Reason{authz.ReplaysUnavailable, authz.LimitsUnavailable},
+		Unspent: true,
 	}
 	decision := &authz.Decision{
 		ID:     authz.DecisionID{0x12, 0x34},
