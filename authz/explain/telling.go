@@ -170,7 +170,7 @@ func (t *telling) reached(at place) bool {
 	case atToken:
 		return t.calls[verifying].begun
 	case atRevocation:
-		return t.calls[verifying].begun && (!t.calls[verifying].faulty() || t.forgiven())
+		return t.calls[verifying].begun && t.refusing != atToken
 	case atScopes, atObjects:
 		return t.calls[inspecting].begun
 	case atConsent:
