@@ -30,9 +30,18 @@ func (l *Loaded) Token(ctx context.Context, request *authz.Request, at time.Time
 	if report, err = checks.Run(ctx, snapshot, request, at); err != nil || report.Failed != nil {
 		return report, nil, err
 	}
-	given, err := l.Policy.Inputs(true).Input(report.Facts)
+	input, err = l.seen(report.Facts)
+	return report, input, err
+}
+
+// seen is what a policy could see. What was prepared of the claims are those that this one
+// names; another may name any.
+func (l *Loaded) seen(facts *authz.Facts) ([]byte, error) {
+	whole, unprepared := *facts, *facts.Token
+	unprepared.Prepared, whole.Token = nil, &unprepared
+	given, err := l.Policy.Inputs(true).Input(&whole)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return report, given.Document, nil
+	return given.Document, nil
 }
