@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -38,13 +39,13 @@ type refusal struct {
 	Meaning string   `json:"meaning"`
 	Detail  string   `json:"detail"`
 	Change  string   `json:"change"`
-	Rules   []string `json:"rules"`
+	Rules   []string `json:"rules,omitempty"`
 	Section string   `json:"section"`
 }
 
 type checkTold struct {
 	Outcome string   `json:"outcome"`
-	Rules   []string `json:"rules"`
+	Rules   []string `json:"rules,omitempty"`
 	Section string   `json:"section"`
 	What    string   `json:"what"`
 	Because string   `json:"because,omitempty"`
@@ -130,7 +131,7 @@ func (t *tokenTold) writeCheck(to io.Writer, c checkTold) {
 	if c.Because != "" {
 		what += " (" + c.Because + ")"
 	}
-	fmt.Fprintf(to, "%s\t%s\t%s\t%s\n", c.Outcome, strings.Join(c.Rules, " "), c.Section, what)
+	fmt.Fprintf(to, "%s\t%s\t%s\t%s\n", c.Outcome, cmp.Or(strings.Join(c.Rules, " "), "-"), c.Section, what)
 	if !c.failed {
 		return
 	}

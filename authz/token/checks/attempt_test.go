@@ -108,7 +108,12 @@ type attempt struct {
 	headers authz.Headers
 	without map[string]bool
 	// ath is of another token, where it is not "".
-	ath string
+	ath     string
+	address string
+	// unbound has the issuer's tokens be taken that are bound to nothing.
+	unbound bool
+	// unread says that what is revoked cannot be read.
+	revoked, unread bool
 
 	replayed                             bool
 	keysFault, replayFault, certifyFault error
@@ -118,21 +123,25 @@ type attempt struct {
 func good() *attempt {
 	key := jose.ParseKey(jwk(clientKey)).Thumbprint
 	return &attempt{
-		api: accounts, scheme: "DPoP", method: "GET", target: "/accounts", certificate: clientCertificate, without: map[string]bool{},
+		api: accounts, scheme: "DPoP", method: "GET", target: "/accounts", certificate: clientCertificate, without: map[string]bool{}, address: "192.0.2.7",
 		token: &signed{key: issuerKey, header: object{"alg": "ES256", "typ": "at+jwt", "kid": "k1"}, claims: object{
-			"iss": issuer, "aud": "https://rs.example", "sub": "ann", "client_id": "acme", "jti": "1", "scope": "accounts", "kind": "user",
-			"iat": now.Add(-time.Minute).Unix(), "exp": now.Add(time.Minute).Unix(),
+			"iss": issuer, "aud": "https://rs.example", "sub": "ann", "client_id": "acme", "jti": "1", "scope": "accounts", "kind": "user", "environment": "production",
+			"authorization_details": []any{object{"type": "account_information"}},
+			"iat":                   now.Add(-time.Minute).Unix(), "exp": now.Add(time.Minute).Unix(),
 			"cnf": object{"x5t#S256": thumbprint(clientCertificate), "jkt": encode(key[:])}}},
 		proof: &signed{key: clientKey, header: object{"alg": "ES256", "typ": "dpop+jwt", "jwk": jwk(clientKey)}, claims: object{
 			"jti": rand.Text(), "htm": "GET", "htu": "https://rs.example/accounts", "iat": now.Unix()}},
 	}
 }
 
-// bearer is an attempt with a token that is bound to nothing.
+// bearer is an attempt with a token that is bound to nothing and that says no more than it
+// must, where little is known.
 func bearer() *attempt {
 	a := good()
 	a.scheme, a.certificate, a.without["dpop"] = "Bearer", nil, true
+	a.unbound, a.address, a.unread = true, "", true
 	delete(a.token.claims, "cnf")
+	delete(a.token.claims, "authorization_details")
 	return a
 }
 
@@ -145,7 +154,7 @@ func (a *attempt) request(nonce string) *authz.Request {
 	}
 	digest := sha256.Sum256([]byte(text + a.ath))
 	a.proof.claims["ath"] = encode(digest[:])
-	request := &authz.Request{API: a.api, Method: a.method, Target: a.target}
+	request := &authz.Request{API: a.api, Method: a.method, Target: a.target, Address: a.address}
 	for _, field := range append(authz.Headers{{Name: "authorization", Value: a.scheme + " " + text}, {Name: "dpop", Value: a.proof.String() + a.moreProof}}, a.headers...) {
 		if !a.without[field.Name] {
 			request.Headers = append(request.Headers, field)
@@ -179,6 +188,14 @@ func (a *attempt) Fresh(context.Context, [32]byte, time.Time) (bool, error) {
 	return !a.replayed, a.replayFault
 }
 
+// Revoked implements authz.Revocations.
+func (a *attempt) Revoked(*authz.Token) (revoked bool, asOf time.Time) {
+	if a.unread {
+		return false, time.Time{}
+	}
+	return a.revoked, now
+}
+
 // faultyCertificates cannot be read.
 type faultyCertificates struct{ error }
 
@@ -196,8 +213,12 @@ func run(t *testing.T, a *attempt) *Report {
 
 func tried(t *testing.T, a *attempt) (*Report, error) {
 	t.Helper()
+	bound := !a.unbound
 	verifier, err := token.New(token.Config{
-		Issuers: []token.Issuer{{Issuer: issuer, JWKS: jwks.Config{URL: issuer + "/jwks"},
+		Environment: "production",
+		Issuers: []token.Issuer{{Issuer: issuer, JWKS: jwks.Config{URL: issuer + "/jwks"}, Profile: "oauth", SenderConstrained: &bound,
+			MaxLifetime: 4 * time.Hour, MaxAge: time.Hour, Claims: token.ClaimNames{Environment: "environment"},
+			Clients:   map[authz.ClientID]token.Client{"acme": {Addresses: []string{"192.0.2.0/24"}}},
 			KindClaim: token.KindClaim{Name: "kind", Values: map[string]string{"user": "customer"}}}},
 		APIs: map[authz.API]token.API{
 			accounts: {Audiences: []string{"https://rs.example"}, DPoP: &dpop.Config{Origins: []string{"https://rs.example"}, Nonce: true}},
@@ -211,7 +232,7 @@ func tried(t *testing.T, a *attempt) (*Report, error) {
 	if a.certifyFault != nil {
 		by.Certificates = faultyCertificates{a.certifyFault}
 	}
-	return Run(t.Context(), by, a.request(verifier.Proofs(accounts, now).Nonce), now)
+	return Run(t.Context(), by, a, a.request(verifier.Proofs(accounts, now).Nonce), now)
 }
 
 var errDown = errors.New("down")

@@ -2,8 +2,10 @@
 // that is refused, and for the client that must change something.
 //
 // It checks nothing itself. Run has a token checked as any request's is, and tells by the
-// reason how far it came. The order is that of packages token and dpop; a test holds it
-// against them, and every reason that a token can be refused for stands in it once.
+// reason how far it came. The order is that of the pipeline, and of packages token and
+// dpop; a test holds it against them, and every reason that a token can be refused for
+// stands in it once. What depends on the operation is left out: scopes, the certificate's
+// roles, and how much must be known of revocations.
 //
 // What is told names people in clear, as the token does. It holds no signature and no
 // proof: nobody could send a request with it.
@@ -11,6 +13,7 @@ package checks
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -19,9 +22,11 @@ import (
 
 // Check is one thing that is looked at.
 type Check struct {
-	// Rules are the numbers that docs/standards.md has for it.
+	// Rules are the numbers that docs/standards.md has for it; nil where no standard asks
+	// for it.
 	Rules []string
-	// Section is where a standard asks for it.
+	// Section is where a standard asks for it; without Rules, the key of an issuer's
+	// configuration that does.
 	Section string
 	// What holds where it is passed.
 	What string
@@ -88,29 +93,24 @@ type Failure struct {
 	Detail, Advice string
 }
 
-// Run has the request's token checked as of at. Its error is of what is no check: a
-// fault of ours, or a time that ran out.
-func Run(ctx context.Context, by *authz.Snapshot, request *authz.Request, at time.Time) (*Report, error) {
-	facts := &authz.Facts{ID: authz.NewDecisionID(), Time: at, Request: request, Match: authz.Match{API: request.API}}
-	if by.Proofs != nil {
-		facts.Proofs = by.Proofs.Proofs(request.API, at)
+// Run has the request's token checked as of at, by the snapshot's certificates, tokens and
+// proofs, and by what is known of revocations. Its error is of what is no check: a fault
+// of ours, a time that ran out, or a path that is refused whatever the token is.
+//
+// Where the request has no address, whether the client may call from there is not asked.
+func Run(ctx context.Context, by *authz.Snapshot, revocations authz.Revocations, request *authz.Request, at time.Time) (*Report, error) {
+	t := &trial{tokens: by.Tokens, revocations: revocations, kept: make(chan authz.Record, 1)}
+	decision := t.decided(ctx, by, request, at)
+	failure, place := find(decision)
+	if !decision.Allowed && failure == nil {
+		return nil, errors.New(decision.Detail)
 	}
-	said := readSaid(request)
-	err := verify(ctx, by, facts)
-	failure, place := find(err)
-	if err != nil && failure == nil {
-		return nil, err
+	// What was not offered for the record is no check's.
+	facts, said := (<-t.kept).Facts, readSaid(request)
+	if failure != nil {
+		facts.Token = nil
 	}
-	return &Report{Results: results(sentBy(facts, said), place), Facts: facts, Failed: failure, Said: said}, nil
-}
-
-// verify is the pipeline's, as far as it is about the token and what it is bound to.
-func verify(ctx context.Context, by *authz.Snapshot, f *authz.Facts) (err error) {
-	if f.Certificate, err = by.Certificates.Read(f.Request); err != nil {
-		return err
-	}
-	f.Token, err = by.Tokens.Verify(ctx, f.Match, f.Request, f.Certificate, f.Time)
-	return err
+	return &Report{Results: results(sentBy(facts, said, t.read), place), Facts: facts, Failed: failure, Said: said}, nil
 }
 
 // results are those of all checks where the one at that place failed; Order's length is
@@ -132,18 +132,14 @@ func results(s sent, failed int) []Result {
 	return told
 }
 
-// find is the failure that an error tells of, and its place in Order; it is nil where
-// there is no error, or one that no check has.
-func find(err error) (failure *Failure, place int) {
-	if err == nil {
-		return nil, len(Order)
-	}
-	reason, detail := authz.ReasonOf(err), err.Error()
+// find is the failure that a decision tells of, and its place in Order; it is nil for an
+// allow, and for a denial that no check has.
+func find(d authz.Decision) (failure *Failure, place int) {
 	found, longest := (*fault)(nil), -1
 	for i := range Order {
 		for n := range Order[i].faults {
 			each := &Order[i].faults[n]
-			if length := each.fits(reason, detail); length > longest {
+			if length := each.fits(d.Reason, d.Detail); length > longest {
 				found, longest, place = each, length, i
 			}
 		}
@@ -151,7 +147,7 @@ func find(err error) (failure *Failure, place int) {
 	if found == nil {
 		return nil, len(Order)
 	}
-	return &Failure{Check: &Order[place], Reason: reason, Detail: detail, Advice: found.advice}, place
+	return &Failure{Check: &Order[place], Reason: d.Reason, Detail: d.Detail, Advice: found.advice}, place
 }
 
 // fits is how much of the detail the fault knows, or -1 where it is another's.

@@ -3,12 +3,16 @@ package checks
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/token"
 )
 
 // fails has the check at its place in Order fail.
@@ -52,11 +56,15 @@ var faulty = []fails{
 	{name: "kind", want: authz.TokenClaims, with: func(a *attempt) { a.token.claims["kind"] = "robot" }},
 	{name: "scope", want: authz.TokenClaims, with: func(a *attempt) { a.token.claims["scope"] = []string{"accounts"} }},
 	{name: "auth_time", want: authz.TokenClaims, with: func(a *attempt) { a.token.claims["auth_time"] = now.Add(time.Hour).Unix() }},
+	{name: "environment", want: authz.TokenEnvironment, with: func(a *attempt) { a.token.claims["environment"] = "test" }},
 	{name: "exp", want: authz.TokenExpired, with: func(a *attempt) { a.token.claims["exp"] = now.Add(-time.Minute).Unix() }},
 	{name: "nbf", want: authz.TokenNotYetValid, with: func(a *attempt) { a.token.claims["nbf"] = now.Add(time.Minute).Unix() }},
+	{name: "lifetime", want: authz.TokenLifetime, with: func(a *attempt) { a.token.claims["exp"] = now.Add(4 * time.Hour).Unix() }},
+	{name: "age", want: authz.TokenAge, with: func(a *attempt) { a.token.claims["iat"] = now.Add(-2 * time.Hour).Unix() }},
 	{name: "aud", want: authz.TokenAudience, with: func(a *attempt) { a.token.claims["aud"] = "https://rs.example/" }},
 
-	{name: "unknown cnf", want: authz.BindingUnsupported, with: func(a *attempt) { a.token.claims["cnf"] = object{"kid": "k1"} }},
+	{name: "no cnf", want: authz.TokenUnbound, with: func(a *attempt) { delete(a.token.claims, "cnf") }},
+	{name: "unknown cnf", want: authz.BindingUnsupported, instead: true, with: func(a *attempt) { a.token.claims["cnf"] = object{"kid": "k1"} }},
 	{name: "no jkt", want: authz.ProofUnbound, with: func(a *attempt) { delete(a.cnf(), "jkt") }},
 	{name: "downgraded", want: authz.ProofDowngraded, instead: true, with: func(a *attempt) { a.scheme = "Bearer" }},
 	{name: "no certificate", want: authz.CertificateMissing, with: func(a *attempt) { a.certificate = nil }},
@@ -79,6 +87,10 @@ var faulty = []fails{
 		a.proof.key, a.proof.header["jwk"] = strangerKey, jwk(strangerKey)
 	}},
 	{name: "replayed", want: authz.ProofReplayed, with: func(a *attempt) { a.replayed = true }},
+
+	{name: "address", want: authz.ClientAddress, with: func(a *attempt) { a.address = "198.51.100.7" }},
+	{name: "revoked", want: authz.TokenRevoked, with: func(a *attempt) { a.revoked = true }},
+	{name: "details", want: authz.AuthorizationDetails, with: func(a *attempt) { a.token.claims["authorization_details"] = "x" }},
 }
 
 // others are further faults, by the name of the one that fails the same check.
@@ -200,7 +212,7 @@ var elsewhere = []authz.Reason{
 	authz.RequestTooLarge, authz.PathNotCanonical, authz.QueryMalformed, authz.NoContract,
 	authz.UnknownPath, authz.UnknownMethod,
 	// The token is good, and not for this operation.
-	authz.CallerKind, authz.InsufficientScope, authz.StepUpRequired,
+	authz.CallerKind, authz.InsufficientScope, authz.StepUpRequired, authz.RevocationsUnavailable,
 	authz.CertificateRequired, authz.CertificateExpired, authz.CertificateRole,
 	authz.ContentType, authz.BodyTruncated, authz.BodyMalformed, authz.ObjectMissing, authz.ObjectMalformed, authz.TooManyObjects,
 	authz.ConsentUnavailable, authz.OwnershipUnavailable,
@@ -244,6 +256,44 @@ func TestEveryFaultIsTried(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestChecksAreRulesOfTheStandards holds that the rules of each check are among those that
+// are tried, for one of its reasons; and where it has none, that an issuer's configuration
+// asks for it.
+func TestChecksAreRulesOfTheStandards(t *testing.T) {
+	rules, keys := rulesOf(t), map[string]bool{}
+	for field := range reflect.TypeFor[token.Issuer]().Fields() {
+		keys[field.Tag.Get("yaml")] = true
+	}
+	for _, check := range Order {
+		key, _, _ := strings.Cut(check.Section, ".")
+		if keys[key] == (len(check.Rules) > 0) {
+			t.Errorf("%q is of %q and of rules %q, want either a key or rules", check.What, check.Section, check.Rules)
+		}
+		for _, rule := range check.Rules {
+			refuses := func(f fault) bool { return slices.Contains(rules[rule], f.reason.String()) }
+			if !slices.ContainsFunc(check.faults, refuses) {
+				t.Errorf("%q is of rule %s, which refuses for %q", check.What, rule, rules[rule])
+			}
+		}
+	}
+}
+
+// rulesOf are the reasons to refuse of each rule that is tried.
+func rulesOf(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "integration", "standards", "testdata", "rules.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		if cells := strings.Split(line, " | "); len(cells) == 4 {
+			rules[cells[0]] = strings.Fields(cells[2])
+		}
+	}
+	return rules
 }
 
 func TestWhatIsNotSentIsNotApplicable(t *testing.T) {

@@ -7,6 +7,7 @@ const (
 	sendWhole   = "send the token as it was issued: it was cut, joined, encoded anew or wrapped on its way"
 	tellIssuer  = "ask whoever runs the authorization server: its tokens are not as RFC 9068 has them"
 	mendProof   = "make the proof as RFC 9449 §4.2 has it; a library for DPoP does"
+	bindIt      = "ask for a token that is bound to your client certificate (x5t#S256), or to a key (jkt) where the API takes proofs"
 	serverFault = "nothing: the server is at fault; try again later"
 )
 
@@ -14,7 +15,7 @@ const (
 // fails is why it is refused. A reason that is added to package authz is added here
 // where its check is made, or to those that the test says no token is refused for.
 var Order = []Check{
-	{Rules: []string{"M2"}, Section: "RFC 8705 §2", when: withCertificate,
+	{Rules: []string{"P5", "P7"}, Section: "RFC 8705 §2", when: withCertificate,
 		What: "the client certificate can be read",
 		faults: []fault{
 			{reason: authz.CertificateMalformed, advice: "present one X.509 certificate"},
@@ -37,7 +38,7 @@ var Order = []Check{
 	{Rules: []string{"B2"}, Section: "RFC 6750 §2.1",
 		What:   "the token is made of letters, digits and - . _ ~ + / =",
 		faults: []fault{{reason: authz.MalformedCredentials, details: []string{"not a token68"}, advice: sendWhole}}},
-	{Rules: []string{"D1"}, Section: "RFC 9449 §7.1", when: withProofs,
+	{Rules: []string{"B1"}, Section: "RFC 9449 §7.1", when: withProofs,
 		What:   "the API takes tokens that are bound to a key",
 		faults: []fault{{reason: authz.UnsupportedScheme, details: []string{"no proofs"}, advice: "use a token that is bound to a client certificate"}}},
 
@@ -71,10 +72,10 @@ var Order = []Check{
 	{Rules: []string{"J1", "H10"}, Section: "RFC 9068 §4",
 		What:   "typ marks an access token",
 		faults: []fault{{reason: authz.TokenType, advice: "send the access token: an ID token, a proof or another JWT is none"}}},
-	{Rules: []string{"H1", "H2", "J5"}, Section: "RFC 8725 §3.1",
+	{Rules: []string{"H1", "H2", "H12", "J5", "F18"}, Section: "RFC 8725 §3.1",
 		What:   "alg is one that the issuer is known to sign with",
 		faults: []fault{{reason: authz.TokenAlgorithm, advice: "have the authorization server sign with PS256, ES256 or EdDSA"}}},
-	{Rules: []string{"H1", "H3", "H11"}, Section: "RFC 8725 §3.8",
+	{Rules: []string{"H1", "H3", "H11", "K8"}, Section: "RFC 8725 §3.8",
 		What: "kid names one key of the issuer, of alg's kind",
 		faults: []fault{
 			{reason: authz.TokenKey, advice: "ask for another token: the key of this one is not, or no longer, among the issuer's"},
@@ -90,35 +91,47 @@ var Order = []Check{
 	{Rules: []string{"M1"}, Section: "RFC 7800 §3.1",
 		What:   "cnf, where it is there, is an object of well-formed thumbprints",
 		faults: []fault{{reason: authz.TokenClaims, details: []string{"cnf "}, advice: tellIssuer}}},
-	{Rules: []string{"J9"}, Section: "RFC 9068 §5",
+	{Rules: []string{"F11"}, Section: "RFC 9068 §5",
 		What:   "the kind of caller can be told: a customer, a client by itself, or staff",
 		faults: []fault{{reason: authz.TokenClaims, details: []string{"names no kind of caller"}, advice: "ask whoever runs the authorization server for the claim that marks its callers, and the API's operator which values are known"}}},
-	{Rules: []string{"J8", "J10", "A1"}, Section: "RFC 9068 §2.2.3",
+	{Rules: []string{"J8", "J10", "A1", "A5"}, Section: "RFC 9068 §2.2.3",
 		What:   "scope is a string of scopes; act and the issuer's own claims can be used",
 		faults: []fault{{reason: authz.TokenClaims, advice: tellIssuer}}},
-	{Rules: []string{"J10"}, Section: "RFC 9068 §2.2.1",
+	{Rules: []string{"U4"}, Section: "RFC 9068 §2.2.1",
 		What:   "auth_time is not after iat",
 		faults: []fault{{reason: authz.TokenClaims, details: []string{"auth_time is after"}, advice: tellIssuer}}},
+	{Section: "claims.environment",
+		What:   "it was issued for this deployment's environment, where its issuer tells for which",
+		faults: []fault{{reason: authz.TokenEnvironment, advice: "ask the authorization server of this environment for a token, and send no test system's token here"}}},
 	{Rules: []string{"J6"}, Section: "RFC 7519 §4.1.4",
 		What:   "exp is to come",
 		faults: []fault{{reason: authz.TokenExpired, advice: "get a token anew, by the refresh token where there is one"}}},
 	{Rules: []string{"J6"}, Section: "RFC 7519 §4.1.5",
 		What:   "nbf and iat are past",
 		faults: []fault{{reason: authz.TokenNotYetValid, advice: "wait until the token is valid; if it was issued just now, the authorization server's clock is ahead"}}},
+	{Section: "max_lifetime",
+		What:   "from iat to exp it is no longer than its issuer's tokens may live",
+		faults: []fault{{reason: authz.TokenLifetime, advice: "ask whoever runs the authorization server for tokens that live shorter"}}},
+	{Section: "max_token_age",
+		What:   "iat is no longer ago than its issuer's tokens are taken",
+		faults: []fault{{reason: authz.TokenAge, advice: "get a token anew, by the refresh token where there is one"}}},
 	{Rules: []string{"J4"}, Section: "RFC 9068 §4",
 		What:   "aud names the API",
 		faults: []fault{{reason: authz.TokenAudience, advice: "ask for a token for this API (RFC 8707 resource)"}}},
 
-	{Rules: []string{"B5"}, Section: "RFC 7800 §3.1", when: whereBound,
-		What:   "cnf names a certificate or a key, in a way that the API takes",
-		faults: []fault{{reason: authz.BindingUnsupported, advice: "ask for a token that is bound to your client certificate (x5t#S256), or to a key (jkt) where the API takes proofs"}}},
+	{Rules: []string{"B4", "F5", "F17"}, Section: "FAPI 2.0 §5.3.4",
+		What:   "the token is bound to a certificate or a key, where its issuer's profile asks for it",
+		faults: []fault{{reason: authz.TokenUnbound, advice: bindIt}}},
+	{Rules: []string{"B5", "M7", "F17"}, Section: "RFC 7800 §3.1", when: whereBound,
+		What:   "cnf names a certificate or a key, in a way that the issuer's profile and the API take",
+		faults: []fault{{reason: authz.BindingUnsupported, advice: bindIt}}},
 	{Rules: []string{"B3"}, Section: "RFC 9449 §7.1", when: withProofs,
 		What:   "a token under the DPoP scheme is bound to a key",
 		faults: []fault{{reason: authz.ProofUnbound, advice: "send a proof with the token request, so that the token is bound to your key; or write Bearer"}}},
 	{Rules: []string{"B3", "D18"}, Section: "RFC 9449 §7.2", when: boundToKey,
 		What:   "a token that is bound to a key comes under the DPoP scheme",
 		faults: []fault{{reason: authz.ProofDowngraded, advice: "write DPoP before the token, and send a proof"}}},
-	{Rules: []string{"M3", "B6"}, Section: "RFC 8705 §3", when: boundToCertificate,
+	{Rules: []string{"M2", "M3", "B6"}, Section: "RFC 8705 §3", when: boundToCertificate,
 		What:   "there is a client certificate",
 		faults: []fault{{reason: authz.CertificateMissing, advice: "connect with the client certificate that the token was requested with"}}},
 	{Rules: []string{"M1", "M3", "M5", "M6"}, Section: "RFC 8705 §3", when: boundToCertificate,
@@ -160,7 +173,7 @@ var Order = []Check{
 	{Rules: []string{"D10", "D17"}, Section: "RFC 9449 §4.3 (10)", when: whereNonce,
 		What:   "nonce is one that stands",
 		faults: []fault{{reason: authz.ProofNonce, advice: "make the proof again with the nonce of the answer's DPoP-Nonce header"}}},
-	{Rules: []string{"D11", "D15"}, Section: "RFC 9449 §4.3 (11)", when: boundToKey,
+	{Rules: []string{"D11", "D13", "D15"}, Section: "RFC 9449 §4.3 (11)", when: boundToKey,
 		What:   "iat is now, and exp and nbf hold where they are there",
 		faults: []fault{{reason: authz.ProofTime, advice: "make a proof for each request, and set your clock"}}},
 	{Rules: []string{"D12a"}, Section: "RFC 9449 §4.3 (12)", when: boundToKey,
@@ -174,4 +187,14 @@ var Order = []Check{
 		faults: []fault{
 			{reason: authz.ProofReplayed, advice: "make a proof for each request, with a jti of its own; on a retry too"},
 			{reason: authz.ReplaysUnavailable, advice: serverFault}}},
+
+	{Section: "clients.addresses", when: withAddress,
+		What:   "the client calls from one of its own networks, where it has any",
+		faults: []fault{{reason: authz.ClientAddress, advice: "call from where the API's operator knows your client to be, or have the operator add the network"}}},
+	{Rules: []string{"F3"}, Section: "FAPI 2.0 §5.3.4", when: whereRead,
+		What:   "the token is not revoked",
+		faults: []fault{{reason: authz.TokenRevoked, advice: "have the user authorize your client again; where you run it, see why it was revoked before"}}},
+	{Rules: []string{"R1"}, Section: "RFC 9396 §9.1", when: withDetails,
+		What:   "authorization_details is an array of objects that each have a type",
+		faults: []fault{{reason: authz.AuthorizationDetails, advice: tellIssuer}}},
 }

@@ -61,22 +61,28 @@ const (
 	boundToCertificate
 	boundToKey
 	whereNonce
+	withAddress
+	whereRead
+	withDetails
 )
 
 // sent is what there is for the checks to look at, by what says so.
 type sent map[when]bool
 
-func sentBy(f *authz.Facts, said Said) sent {
+// sentBy is what the request sent; read says that what is revoked could be read.
+func sentBy(f *authz.Facts, said Said, read bool) sent {
 	value, _ := f.Request.Headers.Value("authorization")
 	scheme, _, _ := strings.Cut(value, " ")
 	confirmation, bound := said.Claims["cnf"]
 	members, _ := confirmation.(map[string]any)
 	_, toCertificate := members["x5t#S256"]
 	_, toKey := members["jkt"]
+	_, detailed := said.Claims["authorization_details"]
 	return sent{
 		always: true, withCertificate: f.Request.Certificate != "", withProofs: strings.EqualFold(scheme, "DPoP"),
 		whereBound: bound, boundToCertificate: toCertificate, boundToKey: toKey,
-		whereNonce: toKey && f.Proofs != nil && f.Proofs.Nonce != "",
+		whereNonce:  toKey && f.Proofs != nil && f.Proofs.Nonce != "",
+		withAddress: f.Request.Address != "", whereRead: read, withDetails: detailed,
 	}
 }
 
@@ -87,6 +93,9 @@ var lacks = [...]string{
 	boundToCertificate: "the token is not bound to a certificate",
 	boundToKey:         "the token is not bound to a key",
 	whereNonce:         "no nonce is asked for",
+	withAddress:        "no address is given",
+	whereRead:          "what is revoked could not be read",
+	withDetails:        "the token has none",
 }
 
 // lacks is why there is nothing to look at, or "".

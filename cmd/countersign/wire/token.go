@@ -12,14 +12,19 @@ import (
 
 // Token has the token of a request checked as a System would that it came to at that
 // time, and writes nothing, as Explain does; settling is how long key sets of URLs are
-// waited for. The request's certificate is its client's, wherever the configuration has
-// Envoy tell of one.
+// waited for. What is revoked is read once. The request's certificate is its client's,
+// wherever the configuration has Envoy tell of one.
 //
 // input is what a policy would be given of an accepted token, or nil.
 func (l *Loaded) Token(ctx context.Context, request *authz.Request, at time.Time, settling time.Duration, log *slog.Logger) (report *checks.Report, input []byte, err error) {
+	now := func() time.Time { return at }
+	revocations, err := l.readRevocations(ctx, now)
+	if err != nil {
+		return nil, nil, err
+	}
 	waiting, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
-	snapshot, release, err := l.apart(waiting, func() time.Time { return at }, log)
+	snapshot, release, err := l.apart(waiting, now, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -27,7 +32,7 @@ func (l *Loaded) Token(ctx context.Context, request *authz.Request, at time.Time
 	if snapshot.Certificates, err = certificate.New(certificate.Config{}); err != nil {
 		return nil, nil, err
 	}
-	if report, err = checks.Run(ctx, snapshot, request, at); err != nil || report.Failed != nil {
+	if report, err = checks.Run(ctx, snapshot, revocations, request, at); err != nil || report.Failed != nil {
 		return report, nil, err
 	}
 	input, err = l.seen(report.Facts)
