@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -43,7 +44,9 @@ type inquiry struct {
 	config, api, method, url, output string
 	// token, proof and certificate are names of files; "-" is standard input.
 	token, proof, certificate string
-	at                        time.Time
+	// address is the client's, or "" where it is not told.
+	address string
+	at      time.Time
 }
 
 // judgeToken has a token checked as serve would, and tells every check.
@@ -56,6 +59,7 @@ func judgeToken(ctx context.Context, args []string, w world) error {
 		f.StringVar(&ask.url, "url", "", "the request's URL, as the client calls it")
 		f.StringVar(&ask.proof, "proof", "", "a `file` with the DPoP header's value")
 		f.StringVar(&ask.certificate, "certificate", "", "a `file` with the client's certificate in PEM")
+		f.Func("address", "the client's IP `address`; without one, whether it may call from there is not asked", ask.from)
 		timeFlag(f, &ask.at)
 		outputFlag(f, &ask.output)
 	})
@@ -79,6 +83,15 @@ func judgeToken(ctx context.Context, args []string, w world) error {
 		return errRefused
 	}
 	return err
+}
+
+// from takes the client's address.
+func (q *inquiry) from(text string) error {
+	if _, err := netip.ParseAddr(text); err != nil {
+		return errors.New("is no IP address")
+	}
+	q.address = text
+	return nil
 }
 
 // take takes the operands, and says what is wrong with them or the flags, or "". It
@@ -159,7 +172,7 @@ func (q *inquiry) request(stdin io.Reader) (*authz.Request, error) {
 
 // called is the request without its credentials. Where no URL is told, none matters.
 func (q *inquiry) called(problems *authz.Problems) *authz.Request {
-	request := &authz.Request{Method: q.method, Target: "/"}
+	request := &authz.Request{Method: q.method, Target: "/", Address: q.address}
 	if q.url == "" {
 		return request
 	}

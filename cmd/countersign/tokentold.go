@@ -91,6 +91,9 @@ func requestOf(r *authz.Request) []fact {
 		path, _, _ := strings.Cut(r.Target, "?")
 		facts = append(facts, fact{"request", []string{r.Method + " " + r.Scheme + "://" + r.Host + path}})
 	}
+	if r.Address != "" {
+		facts = append(facts, fact{"address", []string{r.Address}})
+	}
 	if value, there := r.Headers.Value("authorization"); there {
 		scheme, _, _ := strings.Cut(value, " ")
 		facts = append(facts, fact{"scheme", []string{scheme}})
