@@ -123,7 +123,7 @@ var mutations = []mutation{
 		edits: []edit{{credentialsGo,
 			"posted := tokenInForm(request)",
 			"posted := false"}},
-		stories: []string{"116-token-in-form"},
+		stories: []string{"115-token-in-form"},
 	},
 	{
 		// Each part is decoded on its own.
@@ -231,28 +231,28 @@ var mutations = []mutation{
 		edits: []edit{{lifecycleGo,
 			"case l.maxLifetime > 0 && c.expiresAt",
 			"case false && c.expiresAt"}},
-		stories: []string{"121-token-for-too-long"},
+		stories: []string{"119-token-for-too-long"},
 	},
 	{
 		name: "the longest that a token is taken",
 		edits: []edit{{lifecycleGo,
 			"case l.maxAge > 0 && at",
 			"case false && at"}},
-		stories: []string{"122-token-too-old"},
+		stories: []string{"120-token-too-old"},
 	},
 	{
 		name: "the environment",
 		edits: []edit{{lifecycleGo,
 			"if l.claim != \"\" && claimed != l.environment {",
 			"if false {"}},
-		stories: []string{"123-token-of-the-test-system", "124-token-of-no-environment"},
+		stories: []string{"121-token-of-the-test-system", "122-token-of-no-environment"},
 	},
 	{
 		name: "an environment that is not told is not ours",
 		edits: []edit{{lifecycleGo,
 			"if l.claim != \"\" && claimed != l.environment {",
 			"if claimed != \"\" && claimed != l.environment {"}},
-		stories: []string{"124-token-of-no-environment"},
+		stories: []string{"122-token-of-no-environment"},
 	},
 	{
 		name: "each issuer has keys of its own",
@@ -260,14 +260,14 @@ var mutations = []mutation{
 			"key, err := issuer.keys.Key(ctx, parsed.KeyID, parsed.Algorithm)\n",
 			"key, err := issuer.keys.Key(ctx, parsed.KeyID, parsed.Algorithm)\n" +
 				"for _, other := range v.issuers {\nif found, fault := other.keys.Key(ctx, parsed.KeyID, parsed.Algorithm); fault == nil && parsed.Verify(found.Public) == nil {\nkey = found\n}\n}\n"}},
-		stories: []string{"128-staff-token-of-another-issuer"},
+		stories: []string{"126-staff-token-of-another-issuer"},
 	},
 	{
 		name: "a kind of caller that is not the issuer's to tell",
 		edits: []edit{{callerGo,
 			"r.fault(kinds.claim, \"names no kind of caller\")",
 			"return authz.Staff"}},
-		stories: []string{"127-staff-at-the-customers-issuer"},
+		stories: []string{"125-staff-at-the-customers-issuer"},
 	},
 
 	// Who asks: what the token is bound to.
@@ -276,7 +276,7 @@ var mutations = []mutation{
 		edits: []edit{{tokenGo,
 			"if err := k.checkBound(); err != nil {",
 			"if err := k.checkBound(); false && err != nil {"}},
-		stories: []string{"120-token-bound-to-nothing"},
+		stories: []string{"118-token-bound-to-nothing"},
 	},
 	{
 		name: "a bound token comes with a certificate",
@@ -414,21 +414,21 @@ var mutations = []mutation{
 		edits: []edit{{pipelineGo,
 			"if err = p.stands(f); err != nil {",
 			"if false {"}},
-		stories: []string{"130-token-revoked"},
+		stories: []string{"127-token-revoked"},
 	},
 	{
 		name: "what is revoked is revoked",
 		edits: []edit{{revocationGo,
 			"case revoked:",
 			"case revoked && required:"}},
-		stories: []string{"130-token-revoked"},
+		stories: []string{"127-token-revoked"},
 	},
 	{
 		name: "what was revoked before the start is known",
 		edits: []edit{{revocationsGo,
 			"if known, ok := r.revoked[name]; ok && ",
 			"if known, ok := r.revoked[name]; ok && r.pass > 0 && "}},
-		stories: []string{"130-token-revoked"},
+		stories: []string{"127-token-revoked"},
 	},
 
 	// Envoy itself keeps such headers, and expired certificates, from stories.
@@ -467,7 +467,7 @@ var mutations = []mutation{
 		edits: []edit{{pipelineGo,
 			"if err = atHome(f); err != nil {",
 			"if false {"}},
-		stories: []string{"125-client-from-elsewhere", "126-client-from-elsewhere-on-an-unknown-path"},
+		stories: []string{"123-client-from-elsewhere", "124-client-from-elsewhere-on-an-unknown-path"},
 	},
 
 	// What the contract lets such a caller ask for.
