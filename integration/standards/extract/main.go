@@ -1,5 +1,6 @@
 // Command extract prints the ids of the rules that a standards document numbers, in
-// order, one a line: so a rule that is added to the document cannot be left out here.
+// order, one a line. The document is kept elsewhere, so that nothing runs this by itself:
+// whoever changes the document does, and tests then ask for each rule that is new.
 //
 //	go run ./integration/standards/extract standards.md > integration/standards/testdata/ids.txt
 //
