@@ -60,8 +60,8 @@ func (p *proofs) close() {
 	p.replays.Close()
 }
 
-// readProofs writes nothing, and has seen nothing before; what is revoked is not among it. Where the key of nonces cannot
-// be read, no nonce stands.
+// readProofs writes nothing, and has seen nothing before; what is revoked is not among
+// it. Where the key of nonces cannot be read, no nonce stands.
 func readProofs(state string, now func() time.Time) *proofs {
 	var unread authz.Problems
 	key := secret.Read(nonceKey(state), "", &unread)
