@@ -208,10 +208,12 @@ type Operation struct {
 	Stream bool
 	// Browsers is Answers' for callers who have authenticated.
 	Browsers bool
-	// Revocation is what must be known of revocations for a token to be taken.
-	Revocation Revocation
-	// Replay is what becomes of requests while what is used or spent cannot be told.
-	Replay Replay
+	// RequireRevocations takes a token only where it is known as of now that it is not
+	// revoked; else what is known will do, however old.
+	RequireRevocations bool
+	// BestEffort lets requests go on while what is used or spent cannot be told, where
+	// their method is safe: see Match.BestEffort. Else they are refused.
+	BestEffort bool
 }
 
 // Requirement is one alternative of an operation's security.
@@ -239,25 +241,6 @@ type Grant string
 
 // GrantScope lets holding the contract's scopes grant the operation.
 const GrantScope Grant = "scope"
-
-// Revocation says how much must be known of revocations. The zero Revocation takes what is
-// known, however old.
-type Revocation string
-
-// What must be known of revocations.
-const (
-	// RevocationKnown takes what is known, as the zero Revocation does, in so many words.
-	RevocationKnown Revocation = "known"
-	// RevocationRequired takes a token only where it is known as of now that it is not revoked.
-	RevocationRequired Revocation = "required"
-)
-
-// Replay says what becomes of requests while the store of proofs that were used and limits
-// that are spent does not answer. The zero Replay refuses them.
-type Replay string
-
-// ReplayBestEffort lets them go on, where their method is safe: see Match.BestEffort.
-const ReplayBestEffort Replay = "best_effort"
 
 // StepUp is how recent and how strong the user's authentication must be (RFC 9470).
 type StepUp struct {
@@ -310,7 +293,7 @@ type Match struct {
 // counted: the contract says so, and to do it twice does no more than to do it once (RFC
 // 9110 §9.2.1). What was not checked stands in the record.
 func (m Match) BestEffort() bool {
-	if m.Operation == nil || m.Operation.Replay != ReplayBestEffort {
+	if m.Operation == nil || !m.Operation.BestEffort {
 		return false
 	}
 	return m.Operation.Method == http.MethodGet || m.Operation.Method == http.MethodHead

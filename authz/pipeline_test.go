@@ -84,10 +84,10 @@ func (f *fakes) limited(n int) {
 	f.policy = func(context.Context, *Facts) (Verdict, error) { return Verdict{Allowed: true, Limits: limits}, nil }
 }
 
-// requires has the operation say what must be known of revocations.
-func (f *fakes) requires(revocation Revocation) {
+// requires has the operation say whether it must be known now what is revoked.
+func (f *fakes) requires(revocations bool) {
 	asking := *operation
-	asking.Revocation = revocation
+	asking.RequireRevocations = revocations
 	f.match = func() (Match, error) { return Match{API: "bank", Operation: &asking}, nil }
 }
 func (f *fakes) Input(*Facts) (*Input, error) { return f.input() }
@@ -249,7 +249,7 @@ func TestFailClosed(t *testing.T) {
 		}, want: DeadlineExceeded},
 		{name: "token is revoked", breaks: func(f *fakes) { f.revoked = func() (bool, time.Time) { return true, testTime } }, want: TokenRevoked},
 		{name: "what is revoked was never known, and must be", breaks: func(f *fakes) {
-			f.requires(RevocationRequired)
+			f.requires(true)
 			f.revoked = func() (bool, time.Time) { return false, time.Time{} }
 		}, want: RevocationsUnavailable},
 		{name: "telling what is revoked panics", breaks: func(f *fakes) { f.revoked = func() (bool, time.Time) { panic("x") } }, want: Internal},

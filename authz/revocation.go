@@ -19,7 +19,7 @@ func (p *Pipeline) stands(f *Facts) error {
 	if p.Revocations != nil {
 		revoked, asOf = p.Revocations.Revoked(f.Token)
 	}
-	required := f.Match.Operation != nil && f.Match.Operation.Revocation == RevocationRequired
+	required := f.Match.Operation != nil && f.Match.Operation.RequireRevocations
 	switch {
 	case revoked:
 		return fmt.Errorf("revocation: %w", TokenRevoked)

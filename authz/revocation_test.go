@@ -12,25 +12,22 @@ import (
 // TestRevocation holds what is asked of revocations: that a token is revoked counts
 // however old that is, that it is not only as the contract requires.
 func TestRevocation(t *testing.T) {
-	const required, known = RevocationRequired, RevocationKnown
 	tests := []struct {
 		name     string
-		requires Revocation
+		requires bool
 		revoked  bool
 		age      time.Duration
 		want     Reason
 	}{
-		{"not revoked", "", false, 0, Granted},
-		{"revoked", "", true, 0, TokenRevoked},
-		{"revoked, as was known long ago", "", true, time.Hour, TokenRevoked},
-		{"not revoked, as was known long ago", "", false, time.Hour, Granted},
-		{"not revoked, as was known long ago, in so many words", known, false, time.Hour, Granted},
-		{"revoked, in so many words", known, true, time.Hour, TokenRevoked},
-		{"required, and known now", required, false, 0, Granted},
-		{"required, and known by a clock ahead of ours", required, false, -time.Second, Granted},
-		{"required, and known five seconds ago", required, false, 5 * time.Second, Granted},
-		{"required, and known longer ago", required, false, 5*time.Second + 1, RevocationsUnavailable},
-		{"required, known longer ago, and revoked", required, true, time.Hour, TokenRevoked},
+		{"not revoked", false, false, 0, Granted},
+		{"revoked", false, true, 0, TokenRevoked},
+		{"revoked, as was known long ago", false, true, time.Hour, TokenRevoked},
+		{"not revoked, as was known long ago", false, false, time.Hour, Granted},
+		{"required, and known now", true, false, 0, Granted},
+		{"required, and known by a clock ahead of ours", true, false, -time.Second, Granted},
+		{"required, and known five seconds ago", true, false, 5 * time.Second, Granted},
+		{"required, and known longer ago", true, false, 5*time.Second + 1, RevocationsUnavailable},
+		{"required, known longer ago, and revoked", true, true, time.Hour, TokenRevoked},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -47,13 +44,13 @@ func TestRevocation(t *testing.T) {
 // TestNothingIsFollowed holds that who requires to know of revocations is refused where
 // nobody follows any.
 func TestNothingIsFollowed(t *testing.T) {
-	for requires, want := range map[Revocation]Reason{"": Granted, RevocationRequired: RevocationsUnavailable} {
+	for requires, want := range map[bool]Reason{false: Granted, true: RevocationsUnavailable} {
 		f := allowing()
 		f.requires(requires)
 		p := f.pipeline()
 		p.Revocations = nil
 		if got := p.Check(t.Context(), getAccount()); got.Reason != want {
-			t.Errorf("%q: Check() = %v, want %v", requires, got.Reason, want)
+			t.Errorf("required %t: Check() = %v, want %v", requires, got.Reason, want)
 		}
 	}
 }
@@ -63,7 +60,7 @@ func TestNothingIsFollowed(t *testing.T) {
 func TestNobodysTokenIsRevoked(t *testing.T) {
 	f := allowing()
 	f.match = func() (Match, error) {
-		return Match{API: "bank", Operation: &Operation{ID: "public", Revocation: RevocationRequired}}, nil
+		return Match{API: "bank", Operation: &Operation{ID: "public", RequireRevocations: true}}, nil
 	}
 	f.token = func(context.Context) (*Token, error) { return nil, NoCredentials }
 	f.revoked = func() (bool, time.Time) { t.Error("asked"); return true, time.Time{} }
@@ -78,21 +75,21 @@ func TestBestEffort(t *testing.T) {
 	tests := []struct {
 		name      string
 		method    string
-		replay    Replay
+		effort    bool
 		uncounted bool
 		spend     func(context.Context, []Limit) (Spending, error)
 		want      Reason
 		unchecked []Reason
 	}{
-		{"all is counted", "GET", ReplayBestEffort, false, spent(true), Granted, nil},
-		{"limits are away", "GET", ReplayBestEffort, false, away, Granted, []Reason{LimitsUnavailable}},
-		{"limits are away, and only the head is asked for", "HEAD", ReplayBestEffort, false, away, Granted, []Reason{LimitsUnavailable}},
-		{"the proof and limits are away", "GET", ReplayBestEffort, true, away, Granted, []Reason{ReplaysUnavailable, LimitsUnavailable}},
-		{"the proof is away", "GET", ReplayBestEffort, true, spent(true), Granted, []Reason{ReplaysUnavailable}},
-		{"a limit is spent", "GET", ReplayBestEffort, false, spent(false), LimitReached, nil},
-		{"the contract does not say so", "GET", "", false, away, LimitsUnavailable, nil},
-		{"an unsafe method", "POST", ReplayBestEffort, false, away, LimitsUnavailable, nil},
-		{"an unsafe method that changes nothing twice", "PUT", ReplayBestEffort, false, away, LimitsUnavailable, nil},
+		{"all is counted", "GET", true, false, spent(true), Granted, nil},
+		{"limits are away", "GET", true, false, away, Granted, []Reason{LimitsUnavailable}},
+		{"limits are away, and only the head is asked for", "HEAD", true, false, away, Granted, []Reason{LimitsUnavailable}},
+		{"the proof and limits are away", "GET", true, true, away, Granted, []Reason{ReplaysUnavailable, LimitsUnavailable}},
+		{"the proof is away", "GET", true, true, spent(true), Granted, []Reason{ReplaysUnavailable}},
+		{"a limit is spent", "GET", true, false, spent(false), LimitReached, nil},
+		{"the contract does not say so", "GET", false, false, away, LimitsUnavailable, nil},
+		{"an unsafe method", "POST", true, false, away, LimitsUnavailable, nil},
+		{"an unsafe method that changes nothing twice", "PUT", true, false, away, LimitsUnavailable, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -100,7 +97,7 @@ func TestBestEffort(t *testing.T) {
 			f.limited(1)
 			f.spend = test.spend
 			asking := *operation
-			asking.Method, asking.Replay = test.method, test.replay
+			asking.Method, asking.BestEffort = test.method, test.effort
 			f.match = func() (Match, error) { return Match{API: "bank", Operation: &asking}, nil }
 			token := *ann
 			token.Uncounted = test.uncounted

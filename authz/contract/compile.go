@@ -23,8 +23,8 @@ type compiler struct {
 	wideRoles [][]string
 	// wideBrowsers is what the document says of scripts.
 	wideBrowsers bool
-	// wideRevocation is what the document says of revocations.
-	wideRevocation authz.Revocation
+	// wideRevocations is whether the document requires to know of revocations.
+	wideRevocations bool
 	// security is the document's own, for operations that have none.
 	security []authz.Requirement
 	secured  bool

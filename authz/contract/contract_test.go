@@ -270,16 +270,14 @@ paths:
 		t.Fatal(problems)
 	}
 	type rules struct {
-		Revocation authz.Revocation
-		Replay     authz.Replay
+		RequireRevocations, BestEffort bool
 	}
 	got := map[string]rules{}
 	for _, o := range operations {
-		got[o.ID] = rules{o.Revocation, o.Replay}
+		got[o.ID] = rules{o.RequireRevocations, o.BestEffort}
 	}
 	want := map[string]rules{
-		"wide": {authz.RevocationRequired, authz.ReplayBestEffort}, "head": {authz.RevocationRequired, authz.ReplayBestEffort},
-		"known": {authz.RevocationKnown, ""}, "required": {authz.RevocationRequired, ""},
+		"wide": {true, true}, "head": {true, true}, "known": {false, false}, "required": {true, false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("operations (-want +got):\n%s", diff)

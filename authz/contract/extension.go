@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -19,7 +18,7 @@ func (c *compiler) extendAll(at place) {
 	c.wide = c.wideRules(at)
 	c.wideRoles = c.wideCertificate(at.member("certificate"))
 	c.wideBrowsers = c.boolean(at.member("browsers"))
-	c.wideRevocation = c.revocation(at.member("revocation"))
+	c.wideRevocations = c.revocation(at.member("revocation"))
 }
 
 // extend reads an operation's x-countersign, which may be absent, and gives the
@@ -29,10 +28,13 @@ func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []str
 	at := of.member(extensionKey)
 	objects := at.member("objects")
 	operation.PSD2 = c.certificate(at.member("certificate"))
-	operation.Revocation = cmp.Or(c.revocation(at.member("revocation")), c.wideRevocation)
 	operation.Browsers = c.wideBrowsers
 	if browsers := at.member("browsers"); browsers.present() {
 		operation.Browsers = c.boolean(browsers)
+	}
+	operation.RequireRevocations = c.wideRevocations
+	if revocation := at.member("revocation"); revocation.present() {
+		operation.RequireRevocations = c.revocation(revocation)
 	}
 	if at.present() {
 		c.known(at, "objects", "consent", "permission", "grant", "certificate", "regions", "step_up", "limits", "stream", "authorization_details", "browsers", "revocation", "replay")
@@ -44,7 +46,7 @@ func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []str
 		operation.Limits = c.limits(at.member("limits"), operation)
 		operation.Stream = c.boolean(at.member("stream"))
 		operation.Details = c.details(at.member("authorization_details"), operation)
-		operation.Replay = c.replay(at.member("replay"), operation.Method)
+		operation.BestEffort = c.replay(at.member("replay"), operation.Method)
 		operation.Objects = c.objectRules(objects, in)
 		c.checkStream(at.member("stream"), operation)
 	}
@@ -145,31 +147,32 @@ func (c *compiler) grant(at place, security []authz.Requirement) authz.Grant {
 	return grant
 }
 
-// revocation is what must be known of revocations, or "" where that is not said.
-func (c *compiler) revocation(at place) authz.Revocation {
-	revocation := authz.Revocation(c.text(at))
+// revocation reports that revocations must be known as of now.
+func (c *compiler) revocation(at place) bool {
+	revocation := c.text(at)
 	switch revocation {
-	case "", authz.RevocationKnown, authz.RevocationRequired:
-		return revocation
+	case "", "known":
+	case "required":
+		return true
+	default:
+		c.fault(at, fmt.Sprintf("%q does not say what must be known of revocations", revocation), `write "required", or "known", which takes what is known, however old`)
 	}
-	c.fault(at, fmt.Sprintf("%q does not say what must be known of revocations", revocation), `write "required", or "known", which takes what is known, however old`)
-	return ""
+	return false
 }
 
-// replay is what becomes of requests that cannot be counted. Only those that are safe may
-// be let go on.
-func (c *compiler) replay(at place, method string) authz.Replay {
-	replay := authz.Replay(c.text(at))
+// replay reports that requests which cannot be counted go on. Only those that are safe may.
+func (c *compiler) replay(at place, method string) bool {
+	replay := c.text(at)
 	switch {
 	case replay == "":
-	case replay != authz.ReplayBestEffort:
+	case replay != "best_effort":
 		c.fault(at, fmt.Sprintf("%q does not say what becomes of requests that cannot be counted", replay), `write "best_effort", or remove it: they are refused`)
 	case method != http.MethodGet && method != http.MethodHead:
 		c.fault(at, fmt.Sprintf("lets %s go on without knowing whether it was done before", method), "remove it: only get and head can do no harm twice")
 	default:
-		return replay
+		return true
 	}
-	return ""
+	return false
 }
 
 func (c *compiler) stepUp(at place) *authz.StepUp {

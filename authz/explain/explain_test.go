@@ -221,7 +221,7 @@ func TestOutcomes(t *testing.T) {
 			f.revoked, f.faults = true, map[step]error{matching: authz.UnknownPath}
 		}, "pfppR------", authz.TokenRevoked},
 		{"revocations that are not known", "/a", func(f *fakeSteps) {
-			f.match.Operation.Revocation, f.unread = authz.RevocationRequired, true
+			f.match.Operation.RequireRevocations, f.unread = true, true
 		}, "ppppR------", authz.RevocationsUnavailable},
 		{"telling what is revoked panics", "/a", panics(revoking), "ppppR------", authz.Internal},
 		{"a scope that lacks", "/a", func(f *fakeSteps) { f.token.Caller.Scopes = nil }, "pppppR-----", authz.InsufficientScope},

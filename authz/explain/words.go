@@ -146,9 +146,8 @@ func authorized(d authz.Detail) []string {
 }
 
 func (t *telling) revocation(w *words) {
-	operation := t.facts.Match.Operation
-	if operation != nil {
-		w.say("needs", string(operation.Revocation))
+	if operation := t.facts.Match.Operation; operation != nil && operation.RequireRevocations {
+		w.say("needs", "required")
 	}
 	switch {
 	case t.facts.Token == nil:

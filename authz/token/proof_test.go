@@ -232,7 +232,7 @@ func TestReplayTellsWhoseItWas(t *testing.T) {
 // TestBestEffortTakesWhatCannotBeCounted holds that of a proof nothing but whether it was
 // used before is forgiven, and that only where the match says so.
 func TestBestEffortTakesWhatCannotBeCounted(t *testing.T) {
-	safe := &authz.Operation{Method: "GET", Replay: authz.ReplayBestEffort}
+	safe := &authz.Operation{Method: "GET", BestEffort: true}
 	credential := sign(goodHeader(), with(goodClaims(), "cnf", object{"jkt": jkt()}))
 	tests := []struct {
 		name      string
@@ -249,7 +249,7 @@ func TestBestEffortTakesWhatCannotBeCounted(t *testing.T) {
 		{"the store fails, and no proof came", safe, errors.New("full"), "", false, authz.ProofMalformed, false},
 		{"the store fails, and the proof is of another method", safe, errors.New("full"), prove(credential, "htm", "POST"), false, authz.ProofMethod, false},
 		{"the store fails, and the proof is of another token", safe, errors.New("full"), prove("another"), false, authz.ProofToken, false},
-		{"the store fails, and the method is not safe", &authz.Operation{Method: "POST", Replay: authz.ReplayBestEffort},
+		{"the store fails, and the method is not safe", &authz.Operation{Method: "POST", BestEffort: true},
 			errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
 		{"the store fails, and the operation does not say so", &authz.Operation{Method: "GET"}, errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
 		{"the store fails, and there is no operation", nil, errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
