@@ -24,8 +24,8 @@ type AnswerTerms interface {
 // upstream's tell of the same request.
 const InteractionHeader = "x-fapi-interaction-id"
 
-// answered settles what the answer to a request has, whatever is decided.
-func (s *Snapshot) answered(f *Facts) {
+// settleAnswers settles what the answer to a request has, whatever is decided.
+func (s *Snapshot) settleAnswers(f *Facts) {
 	if s.Answers == nil {
 		return
 	}
@@ -45,9 +45,9 @@ func interactionID(headers Headers) string {
 	return NewDecisionID().String()
 }
 
-// answers are those that the decision is told with. Before the caller is known, they
+// toldAnswers are those that the decision is told with. Before the caller is known, they
 // must be the same for all operations: they would tell which of them there are.
-func (f *Facts) answers() Answers {
+func (f *Facts) toldAnswers() Answers {
 	answers := f.Answers
 	if f.Token != nil && f.Match.Operation != nil {
 		answers.Browsers = f.Match.Operation.Browsers

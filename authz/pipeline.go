@@ -155,7 +155,7 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 	if s == nil {
 		return p.denial(f, fmt.Errorf("%w: no snapshot is loaded", Internal))
 	}
-	s.answered(f)
+	s.settleAnswers(f)
 	verdict, err := p.decide(ctx, s, f)
 	switch {
 	case err != nil && ctx.Err() != nil && ReasonOf(err).fault():
@@ -182,7 +182,7 @@ func (p *Pipeline) denial(f *Facts, err error) Decision {
 
 func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs, Spending: f.Spending,
-		Answers: f.answers(), InteractionID: f.InteractionID, Unchecked: f.Unchecked()}
+		Answers: f.toldAnswers(), InteractionID: f.InteractionID, Unchecked: f.Unchecked()}
 	if f.Token != nil {
 		d.NextNonce, d.Expiring = f.Token.NextNonce, f.Token.expiring(f.Time)
 	}
