@@ -215,6 +215,15 @@ var reasons = [reasonCount]struct {
 	ClientAddress: {"client_address", http.StatusForbidden, noOAuthError, "The client may not call from this address"},
 }
 
+// Codes are those of the reasons, nil where there is none.
+func Codes(reasons []Reason) []string {
+	var codes []string
+	for _, reason := range reasons {
+		codes = append(codes, reason.String())
+	}
+	return codes
+}
+
 // Error is the reason's code, so that a Reason can be wrapped and found again.
 func (r Reason) Error() string { return r.String() }
 

@@ -45,7 +45,7 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		PseudonymKeyId: key.id,
 		LimitsReached:  names.maskCodes(d.Spending.Reached()),
 		InteractionId:  d.InteractionID,
-		Unchecked:      codes(f.Unchecked()),
+		Unchecked:      authz.Codes(f.Unchecked()),
 	}
 	if d.Operation != nil {
 		out.Operation, out.Path = d.Operation.ID, d.Operation.Path
@@ -167,14 +167,6 @@ func texts[T ~string](values []T) []string {
 	out := make([]string, len(values))
 	for i, value := range values {
 		out[i] = string(value)
-	}
-	return out
-}
-
-func codes(reasons []authz.Reason) []string {
-	var out []string
-	for _, reason := range reasons {
-		out = append(out, reason.String())
 	}
 	return out
 }

@@ -72,11 +72,7 @@ func tell(span trace.Span, d *authz.Decision) {
 		span.SetAttributes(attribute.String("countersign.interaction_id", d.InteractionID))
 	}
 	if len(d.Unchecked) > 0 {
-		var codes []string
-		for _, reason := range d.Unchecked {
-			codes = append(codes, reason.String())
-		}
-		span.SetAttributes(attribute.StringSlice("countersign.unchecked", codes))
+		span.SetAttributes(attribute.StringSlice("countersign.unchecked", authz.Codes(d.Unchecked)))
 	}
 	tellFault(span, d.Allowed, d.Reason)
 }
