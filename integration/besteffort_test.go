@@ -3,8 +3,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/replay/redis/redistest"
-	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
 	"github.com/countersign-io/countersign/examples/openbanking/bank"
 )
@@ -91,31 +88,5 @@ func bestEffortBank(t *testing.T, redis string) (*bank.Bank, *wire.System) {
 	if err := os.WriteFile(contract, []byte(changed(t, string(text), rule, rule+"        replay: best_effort\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	configuration, err := b.Configuration("", 0, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	configuration += fmt.Sprintf("replay: {engine: redis, redis: {address: %q}}\n", redis)
-	file := filepath.Join(b.Dir, "countersign.yaml")
-	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := config.Load(file, os.LookupEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := wire.Load(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	system, err := loaded.Start(nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := system.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return b, system
+	return b, wireBank(t, b, fmt.Sprintf("replay: {engine: redis, redis: {address: %q}}", redis))
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,15 +45,16 @@ func openBank(t testing.TB) *bank.Bank {
 	return b
 }
 
-// wireBank wires Countersign with what lies in the bank's folder.
-func wireBank(t testing.TB, b *bank.Bank) *wire.System {
+// wireBank wires Countersign with what lies in the bank's folder. Settings stand in its
+// configuration behind the bank's.
+func wireBank(t testing.TB, b *bank.Bank, settings ...string) *wire.System {
 	t.Helper()
 	text, err := b.Configuration("", 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(b.Dir, "countersign.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text+strings.Join(settings, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(file, os.LookupEnv)
