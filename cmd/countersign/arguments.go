@@ -4,6 +4,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"os"
+	"time"
 )
 
 // errArguments is told where the flag package has told what is wrong.
@@ -46,4 +49,57 @@ func outputFlag(flags *flag.FlagSet, into *string) {
 		*into = value
 		return nil
 	})
+}
+
+// timeFlag defines a flag that takes a time, or the word now.
+func timeFlag(flags *flag.FlagSet, into *time.Time, name, usage string, now time.Time) {
+	flags.Func(name, usage, func(value string) error {
+		if value == "now" {
+			*into = now
+			return nil
+		}
+		at, err := time.Parse(time.RFC3339, value)
+		if err != nil {
+			return errors.New("is no time as RFC 3339 writes it")
+		}
+		*into = at
+		return nil
+	})
+}
+
+// atFlag defines the time as of which something is decided.
+func atFlag(flags *flag.FlagSet, into *time.Time) {
+	timeFlag(flags, into, "at", "decide as if the request came at this `time`, such as 2026-11-21T10:00:00Z (default now)", time.Now())
+}
+
+// readInput reads a file, or standard input where its name is -. Of what is longer than
+// most bytes it reads one more, so that the caller can tell.
+func readInput(name string, stdin io.Reader, most int64) ([]byte, error) {
+	from := stdin
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		from = file
+	}
+	return io.ReadAll(io.LimitReader(from, most+1))
+}
+
+// inputName is what to call such a file.
+func inputName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
+}
+
+// cause is an error of a file without its name, which is told beside it.
+func cause(err error) string {
+	var fault *os.PathError
+	if errors.As(err, &fault) {
+		return fault.Err.Error()
+	}
+	return err.Error()
 }

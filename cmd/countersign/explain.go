@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
@@ -56,7 +54,7 @@ func explain(ctx context.Context, args []string, w world) error {
 	var want wanted
 	rest, err := operands("explain", explainPurpose, args, w, func(f *flag.FlagSet) {
 		f.StringVar(&want.file, "config", "countersign.yaml", "the configuration")
-		timeFlag(f, &want.at)
+		atFlag(f, &want.at)
 		decisionFlag(f, &want.decision)
 		f.BoolVar(&want.input, "input", false, "show the input that was kept of the decision: it names people in clear")
 		outputFlag(f, &want.output)
@@ -120,30 +118,10 @@ func decisionFlag(flags *flag.FlagSet, into **authz.DecisionID) {
 	})
 }
 
-func timeFlag(flags *flag.FlagSet, into *time.Time) {
-	flags.Func("at", "decide as if the request came at this `time`, such as 2026-11-21T10:00:00Z (default now)", func(value string) error {
-		at, err := time.Parse(time.RFC3339, value)
-		if err != nil {
-			return errors.New("is no time as RFC 3339 writes it")
-		}
-		*into = at
-		return nil
-	})
-}
-
 // readCall reads a request file, or standard input.
 func readCall(name string, stdin io.Reader) (*envoy.Call, error) {
-	from, shown := stdin, "standard input"
-	if name != "-" {
-		shown = name
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, authz.Problems{{File: name, What: "cannot be read: " + cause(err), Fix: "name a file with a CheckRequest, or - for standard input"}}
-		}
-		defer file.Close()
-		from = file
-	}
-	text, err := io.ReadAll(io.LimitReader(from, maxRequest+1))
+	shown := inputName(name)
+	text, err := readInput(name, stdin, maxRequest)
 	switch {
 	case err != nil:
 		return nil, authz.Problems{{File: shown, What: "cannot be read: " + cause(err), Fix: "name a file with a CheckRequest, or - for standard input"}}
@@ -159,15 +137,6 @@ func readCall(name string, stdin io.Reader) (*envoy.Call, error) {
 		return nil, problems
 	}
 	return call, nil
-}
-
-// cause is an error of a file without its name, which is told beside it.
-func cause(err error) string {
-	var fault *os.PathError
-	if errors.As(err, &fault) {
-		return fault.Err.Error()
-	}
-	return err.Error()
 }
 
 // explained decides the call as serve would have at that time, zero being now.

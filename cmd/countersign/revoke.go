@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -38,8 +36,8 @@ const revokePurpose = `have tokens be refused from now on
   countersign revoke [flags] --issuer ISS --issued-before TIME
 
 It names tokens of one issuer: one by its jti, those of a subject, of a client, of a
-subject through a client, or all of them. But with --jti, --issued-before leaves alone
-what was issued later; without it, tokens that are yet to be issued are refused, too.
+subject through a client, or all of them. --issued-before, which does not go with --jti,
+leaves alone what was issued later. Without it, what is yet to be issued is refused, too.
 
 It is in force within a second in every Countersign that has the same replay and state,
 and cannot be taken back: it ends by itself. Other processes see a command's arguments,
@@ -98,26 +96,10 @@ func (r *revocation) define(f *flag.FlagSet) {
 	f.StringVar(&r.subject, "subject", "", "tokens of this `sub`")
 	f.StringVar(&r.subjectFile, "subject-file", "", "the same, read from this `file`, or - for standard input")
 	f.StringVar(&r.client, "client", "", "tokens of this client `id`")
-	timeVar(f, &r.issuedBefore, "issued-before", "no tokens issued later than this `time`, such as 2026-11-21T10:00:00Z, or now", r.now)
-	f.DurationVar(&r.lasts, "for", 0, "how long they are refused: as long as such a token can live (default 720h)")
-	timeVar(f, &r.until, "until", "the `time` until which they are refused, in place of --for", r.now)
+	timeFlag(f, &r.issuedBefore, "issued-before", "no tokens issued later than this `time`, such as 2026-11-21T10:00:00Z, or now", r.now)
+	f.DurationVar(&r.lasts, "for", 0, "how long they are refused: as long as such a token can live, which is not looked up (default 720h)")
+	timeFlag(f, &r.until, "until", "the `time` until which they are refused, in place of --for", r.now)
 	outputFlag(f, &r.output)
-}
-
-// timeVar defines a flag that takes a time, or the word now.
-func timeVar(f *flag.FlagSet, into *time.Time, name, usage string, now time.Time) {
-	f.Func(name, usage, func(value string) error {
-		if value == "now" {
-			*into = now
-			return nil
-		}
-		at, err := time.Parse(time.RFC3339, value)
-		if err != nil {
-			return errors.New("is no time as RFC 3339 writes it")
-		}
-		*into = at
-		return nil
-	})
 }
 
 // wrong says which flags do not go together, or "".
@@ -193,17 +175,8 @@ func knownIssuer(cfg *config.Config, name string) error {
 // readValue reads what names a token or a person, which is all there is in a file but a
 // line's end.
 func readValue(name string, stdin io.Reader) (string, error) {
-	from, shown := stdin, "standard input"
-	if name != "-" {
-		shown = name
-		file, err := os.Open(name)
-		if err != nil {
-			return "", authz.Problems{{File: name, What: "cannot be read: " + cause(err), Fix: "name a file that holds the value, or - for standard input"}}
-		}
-		defer file.Close()
-		from = file
-	}
-	text, err := io.ReadAll(io.LimitReader(from, maxRevoked+1))
+	shown := inputName(name)
+	text, err := readInput(name, stdin, maxRevoked)
 	value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	switch {
 	case err != nil:

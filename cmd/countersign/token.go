@@ -60,7 +60,7 @@ func judgeToken(ctx context.Context, args []string, w world) error {
 		f.StringVar(&ask.proof, "proof", "", "a `file` with the DPoP header's value")
 		f.StringVar(&ask.certificate, "certificate", "", "a `file` with the client's certificate in PEM")
 		f.Func("address", "the client's IP `address`; without one, whether it may call from there is not asked", ask.from)
-		timeFlag(f, &ask.at)
+		atFlag(f, &ask.at)
 		outputFlag(f, &ask.output)
 	})
 	if err != nil {
