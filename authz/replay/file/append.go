@@ -190,7 +190,7 @@ func open(path string, flags int) (*os.File, error) {
 	status, err := file.Stat()
 	switch {
 	case err != nil || !status.Mode().IsRegular() || status.Mode().Perm()&0o077 != 0:
-		return nil, errors.Join(errMode, file.Close())
+		return nil, errors.Join(ErrMode, file.Close())
 	case status.Size() > maxFile:
 		return nil, errors.Join(errSize, file.Close())
 	}

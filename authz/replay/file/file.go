@@ -40,7 +40,8 @@ var (
 	errFull = errors.New("file: the log is full of what has not expired")
 	errLine = errors.New("file: a line of the log is none that was written here; take the line out, or restore the file from a copy")
 	errSize = errors.New("file: the log is longer than 16 MiB, and so none that was written here; restore it from a copy")
-	errMode = errors.New("file: the log is no regular file, or can be read or written by others than its owner; chmod 600 it")
+	// ErrMode is of a file that others could have written to, or read.
+	ErrMode = errors.New("file: the log is no regular file, or can be read or written by others than its owner; chmod 600 it")
 )
 
 // Log is a log in a file. It is safe for concurrent use, by several processes too.

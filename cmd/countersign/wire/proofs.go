@@ -11,6 +11,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/audit/secret"
 	"github.com/countersign-io/countersign/authz/replay"
+	"github.com/countersign-io/countersign/authz/replay/file"
 	"github.com/countersign-io/countersign/authz/replay/memory"
 	"github.com/countersign-io/countersign/authz/token/dpop"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
@@ -49,7 +50,7 @@ func openProofs(cfg *config.Config) (*proofs, error) {
 	defer cancel()
 	if err := replays.Tidy(ctx); err != nil {
 		replays.Close()
-		return nil, authz.Problems{{File: cfg.Replay.Revocations, What: err.Error(), Fix: "see that only Countersign writes to this file"}}
+		return nil, spoiled(cfg, err)
 	}
 	return &proofs{nonces: dpop.NewNonces(key.ID, key.Secret), replays: replays, revocations: replays.Follow()}, nil
 }
@@ -101,6 +102,13 @@ func Revoke(ctx context.Context, cfg *config.Config, revocation replay.Revocatio
 		return cfg.Locate("", authz.Problems{{Key: "state", What: "is a folder that does not exist", Fix: "start countersign serve first, which makes it, or name that one's configuration"}})
 	case errors.Is(err, fs.ErrPermission):
 		return cfg.Locate("", authz.Problems{{Key: "state", What: "does not let this user revoke", Fix: "revoke as the user that countersign serve runs as, or as root"}})
+	case errors.Is(err, file.ErrMode):
+		return spoiled(cfg, err)
 	}
 	return err
+}
+
+// spoiled is a file of revocations that is not as Countersign leaves it.
+func spoiled(cfg *config.Config, err error) authz.Problems {
+	return authz.Problems{{File: cfg.Replay.Revocations, What: err.Error(), Fix: "see that only Countersign writes to this file"}}
 }
