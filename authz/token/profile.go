@@ -33,10 +33,11 @@ var profiles = []profile{
 		algorithms: jose.Algorithms, usual: jose.DefaultAlgorithms,
 		lenient: true,
 	}, {
+		// It predates RFC 9068, and says nothing of typ and scope.
 		name: "fapi1-advanced", standard: "FAPI 1.0 Advanced §6.2.1, §8.2, §8.6",
 		algorithms: []string{"PS256", "ES256"}, usual: []string{"PS256", "ES256"},
-		types:    []string{usualType},
 		bindings: []authz.Binding{authz.MTLS},
+		lenient:  true,
 	}, {
 		name: "fapi2", standard: "FAPI 2.0 Security Profile §5.3.4, §5.4.1",
 		algorithms: jose.DefaultAlgorithms, usual: jose.DefaultAlgorithms,
@@ -126,7 +127,7 @@ func (p profile) judge(i Issuer, problems *authz.Problems) {
 		wider("sender_constrained", "false", "remove it")
 	}
 	if !p.lenient && len(i.Legacy) > 0 {
-		wider("legacy", fmt.Sprintf("%q", i.Legacy), "remove it, or use profile oauth")
+		wider("legacy", fmt.Sprintf("%q", i.Legacy), "remove it, or use profile oauth or fapi1-advanced")
 	}
 }
 

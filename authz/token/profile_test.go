@@ -151,6 +151,43 @@ func TestLegacyIsTakenByNameOnly(t *testing.T) {
 	}
 }
 
+// TestIssuersOfFAPI1AreForgivenByNameOnly holds that what FAPI 1.0 says nothing of is
+// taken where it is named, and told, and that the token must be bound all the same.
+func TestIssuersOfFAPI1AreForgivenByNameOnly(t *testing.T) {
+	certificate := &authz.Certificate{Thumbprint: sha256.Sum256([]byte("certificate"))}
+	cnf := object{"x5t#S256": encode(certificate.Thumbprint[:])}
+	strict, named := profiled("fapi1-advanced"), profiled("fapi1-advanced")
+	named.Issuers[0].Legacy, named.Issuers[0].Types = []string{"untyped", "scp"}, []string{"at+jwt", "JWT"}
+	untypedHeader, old := with(goodHeader(), "typ", absent), with(goodClaims(), "scope", absent, "scp", []string{"accounts"})
+	for _, test := range []struct {
+		name   string
+		cfg    Config
+		header object
+		claims object
+		want   authz.Reason
+	}{
+		{"J1 no typ", strict, untypedHeader, with(old, "cnf", cnf), authz.TokenType},
+		{"J1 another typ", strict, with(goodHeader(), "typ", "JWT"), with(old, "cnf", cnf), authz.TokenType},
+		{"J1 no typ, where it is named", named, untypedHeader, with(old, "cnf", cnf), authz.Internal},
+		{"J1 another typ, where it is named", named, with(goodHeader(), "typ", "JWT"), with(old, "cnf", cnf), authz.Internal},
+		{"B4 no typ, where it is named, and no binding", named, untypedHeader, old, authz.TokenUnbound},
+	} {
+		credential := sign(test.header, test.claims)
+		token, err := newVerifier(t, test.cfg, newFakeKeys(allKeys()...)).Verify(context.Background(), authz.Match{API: accounts}, bearing(credential), certificate, now)
+		wantReason(t, token, err, test.want)
+		if err == nil && !slices.Equal(token.Caller.Scopes, []string{"accounts"}) {
+			t.Errorf("%s: scopes are %q, want those of scp", test.name, token.Caller.Scopes)
+		}
+	}
+	if told := strict.Issuers[0].Leniencies(); len(told) > 0 {
+		t.Errorf("Leniencies() of none = %q", told)
+	}
+	want := []string{leniencies[untyped], leniencies[scopeArray], "tokens of type JWT, which other JWTs of the issuer may have too"}
+	if diff := cmp.Diff(want, named.Issuers[0].Leniencies()); diff != "" {
+		t.Errorf("Leniencies() (-want +got):\n%s", diff)
+	}
+}
+
 // TestProfilesAreTightenedOnly holds every setting of an issuer against every profile.
 func TestProfilesAreTightenedOnly(t *testing.T) {
 	yes, no := true, false
@@ -165,9 +202,9 @@ func TestProfilesAreTightenedOnly(t *testing.T) {
 		{"H2 PS512", func(i *Issuer) { i.Algorithms = []string{"ES256", "PS512"} }, []string{"issuers[0].algorithms[1]"}, []string{"oauth"}},
 		{"H2 EdDSA", func(i *Issuer) { i.Algorithms = []string{"EdDSA"} }, []string{"issuers[0].algorithms[0]"}, []string{"oauth", "fapi2"}},
 		{"H2 PS256 alone", func(i *Issuer) { i.Algorithms = []string{"PS256"} }, nil, []string{"oauth", "fapi1-advanced", "fapi2"}},
-		{"J1 another type", func(i *Issuer) { i.Types = []string{"JWT"} }, []string{"issuers[0].types[0]"}, []string{"oauth"}},
+		{"J1 another type", func(i *Issuer) { i.Types = []string{"JWT"} }, []string{"issuers[0].types[0]"}, []string{"oauth", "fapi1-advanced"}},
 		{"J1 the type in another case", func(i *Issuer) { i.Types = []string{"AT+JWT"} }, nil, []string{"oauth", "fapi1-advanced", "fapi2"}},
-		{"J1 legacy", func(i *Issuer) { i.Legacy = []string{"untyped"} }, []string{"issuers[0].legacy"}, []string{"oauth"}},
+		{"J1 legacy", func(i *Issuer) { i.Legacy = []string{"untyped"} }, []string{"issuers[0].legacy"}, []string{"oauth", "fapi1-advanced"}},
 		{"B4 not sender-constrained", func(i *Issuer) { i.SenderConstrained = &no }, []string{"issuers[0].sender_constrained"}, []string{"oauth"}},
 		{"B4 sender-constrained", func(i *Issuer) { i.SenderConstrained = &yes }, nil, []string{"oauth", "fapi1-advanced", "fapi2"}},
 	}
