@@ -34,6 +34,7 @@ const (
 	ownershipGo   = "authz/ownership/ownership.go"
 	allowGo       = "envoy/allow.go"
 	standardRego  = "rego/library/standard.rego"
+	amountsRego   = "rego/library/amounts.rego"
 	siteRego      = "examples/openbanking/policy/site.rego"
 	bankRego      = "examples/openbanking/policy/openbanking.rego"
 	bankYAML      = "examples/openbanking/countersign.yaml.tmpl"
@@ -772,22 +773,22 @@ var mutations = []mutation{
 	{
 		name: "the site's limit on payments",
 		edits: []edit{{siteRego,
-			"\tto_number(amount) <= 10000\n",
-			""}},
+			"small if amounts.at_most(input.parsed_body.Data.Initiation.InstructedAmount.Amount, \"10000\")",
+			"small if amounts.fixed(input.parsed_body.Data.Initiation.InstructedAmount.Amount)"}},
 		stories: []string{"55-large-payment"},
 	},
 	{
 		// What is no text cannot be read any further, which is an error.
-		name: "the site's amounts are text",
-		edits: []edit{{siteRego,
+		name: "amounts are text",
+		edits: []edit{{amountsRego,
 			"\tis_string(amount)\n",
 			""}},
 		stories: []string{"58-payment-of-a-number"},
 	},
 	{
-		name: "the site's amounts are in one notation",
-		edits: []edit{{siteRego,
-			"\tregex.match(`^[0-9]{1,9}(\\.[0-9]{1,2})?$`, amount)\n",
+		name: "amounts are in one notation",
+		edits: []edit{{amountsRego,
+			"\tregex.match(`^[0-9]{1,18}(\\.[0-9]{1,18})?$`, amount)\n",
 			""}},
 		stories: []string{"79-small-payment-unreadable"},
 	},

@@ -20,12 +20,7 @@ deny contains "second_signer" if {
 	not input.token.claims.second_signer == true
 }
 
-small if {
-	amount := input.parsed_body.Data.Initiation.InstructedAmount.Amount
-	is_string(amount)
-	regex.match(`^[0-9]{1,9}(\.[0-9]{1,2})?$`, amount)
-	to_number(amount) <= 10000
-}
+small if amounts.at_most(input.parsed_body.Data.Initiation.InstructedAmount.Amount, "10000")
 
 # METADATA
 # title: A payment abroad is the one that was authorized
