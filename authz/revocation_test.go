@@ -41,6 +41,19 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+// TestNothingWasEverKnown holds that no token is taken by one who started without the
+// store, however little the operation requires: it may have been revoked before.
+func TestNothingWasEverKnown(t *testing.T) {
+	for _, requires := range []Revocation{"", RevocationKnown, RevocationRequired} {
+		f := allowing()
+		f.requires(requires)
+		f.revoked = func() (bool, time.Time) { return false, time.Time{} }
+		if got := f.pipeline().Check(t.Context(), getAccount()); got.Reason != RevocationsUnavailable {
+			t.Errorf("%q: Check() = %v (%s), want %v", requires, got.Reason, got.Detail, RevocationsUnavailable)
+		}
+	}
+}
+
 // TestNothingIsFollowed holds that who requires to know of revocations is refused where
 // nobody follows any.
 func TestNothingIsFollowed(t *testing.T) {

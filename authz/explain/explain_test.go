@@ -268,6 +268,20 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// TestUnreadRevocationsEndNothing holds that who may not read what is revoked, as serve
+// can, is still told what becomes of the rest.
+func TestUnreadRevocationsEndNothing(t *testing.T) {
+	f := newFakes()
+	f.unread = true
+	e, plain := explained(t, f, "/a")
+	if got := outcomesOf(e); got != "ppppppppppp" || e.Decision.Reason != authz.Granted {
+		t.Errorf("outcomes are %s for %v, want all passed", got, e.Decision.Reason)
+	}
+	if plain.Reason != authz.RevocationsUnavailable {
+		t.Errorf("without it: %v, want %v", plain.Reason, authz.RevocationsUnavailable)
+	}
+}
+
 // said are the values of one fact of one step, or nil.
 func said(e *Explanation, step, name string) []string {
 	for _, s := range e.Steps {

@@ -88,6 +88,8 @@ func (k keptTokens) Verify(ctx context.Context, match authz.Match, request *auth
 	return token, err
 }
 
+// keptRevocations has to who cannot read what is revoked nothing be so, which the step
+// tells: the rest is explained all the same, but where the operation requires to know.
 type keptRevocations struct {
 	next  authz.Revocations
 	keeps *Checker
@@ -99,7 +101,9 @@ func (k keptRevocations) Revoked(token *authz.Token) (revoked bool, asOf time.Ti
 	k.keeps.end(revoking, nil)
 	k.keeps.mu.Lock()
 	defer k.keeps.mu.Unlock()
-	k.keeps.known = asOf
+	if k.keeps.known = asOf; asOf.IsZero() {
+		asOf = time.Unix(0, 0)
+	}
 	return revoked, asOf
 }
 

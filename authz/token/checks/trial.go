@@ -47,10 +47,13 @@ func (t *trial) Verify(ctx context.Context, match authz.Match, request *authz.Re
 	return &anywhere, nil
 }
 
-// Revoked implements authz.Revocations.
+// Revoked implements authz.Revocations. That what is revoked could not be read is told of
+// the check, and no fault of the token's.
 func (t *trial) Revoked(token *authz.Token) (revoked bool, asOf time.Time) {
 	revoked, asOf = t.revocations.Revoked(token)
-	t.read = !asOf.IsZero()
+	if t.read = !asOf.IsZero(); !t.read {
+		asOf = time.Unix(0, 0)
+	}
 	return revoked, asOf
 }
 

@@ -272,8 +272,8 @@ func (s *System) Ready() error {
 	if fault := s.log.State().Fault; fault != nil {
 		err = errors.Join(err, fmt.Errorf("records: %w", fault))
 	}
-	// At the start nothing is known of revocations, and any token would pass. Later on what
-	// is known is used, unless the contract requires more.
+	// Until something is known of revocations, every token is refused. Later on what is
+	// known is used, unless the contract requires more.
 	if state := s.proofs.revocations.State(); state.AsOf.IsZero() {
 		err = errors.Join(err, cmp.Or(state.Fault, errRevocations))
 	}
