@@ -121,7 +121,7 @@ type Token struct {
 	// request's is soon refused (RFC 9449 §8.2), or "".
 	NextNonce string
 	// Uncounted means that whether this request's proof was used before could not be
-	// told, and that the operation takes it all the same.
+	// told, since the store does not answer, and that the operation takes it all the same.
 	Uncounted bool
 }
 

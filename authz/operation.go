@@ -119,8 +119,9 @@ type Match struct {
 }
 
 // BestEffort reports a request that goes on where its proof and its limits cannot be
-// counted: the contract says so, and to do it twice does no more than to do it once (RFC
-// 9110 §9.2.1). What was not checked stands in the record.
+// counted because the store does not answer (ErrNoAnswer): the contract says so, and to do
+// it twice does no more than to do it once (RFC 9110 §9.2.1). What was not checked stands
+// in the record.
 func (m Match) BestEffort() bool {
 	if m.Operation == nil || !m.Operation.BestEffort {
 		return false

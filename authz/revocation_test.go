@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -44,12 +45,12 @@ func TestRevocation(t *testing.T) {
 // TestNothingWasEverKnown holds that no token is taken by one who started without the
 // store, however little the operation requires: it may have been revoked before.
 func TestNothingWasEverKnown(t *testing.T) {
-	for _, requires := range []Revocation{"", RevocationKnown, RevocationRequired} {
+	for _, requires := range []bool{false, true} {
 		f := allowing()
 		f.requires(requires)
 		f.revoked = func() (bool, time.Time) { return false, time.Time{} }
 		if got := f.pipeline().Check(t.Context(), getAccount()); got.Reason != RevocationsUnavailable {
-			t.Errorf("%q: Check() = %v (%s), want %v", requires, got.Reason, got.Detail, RevocationsUnavailable)
+			t.Errorf("required %t: Check() = %v (%s), want %v", requires, got.Reason, got.Detail, RevocationsUnavailable)
 		}
 	}
 }
@@ -99,6 +100,8 @@ func TestBestEffort(t *testing.T) {
 		{"limits are away, and only the head is asked for", "HEAD", true, false, away, Granted, []Reason{LimitsUnavailable}},
 		{"the proof and limits are away", "GET", true, true, away, Granted, []Reason{ReplaysUnavailable, LimitsUnavailable}},
 		{"the proof is away", "GET", true, true, spent(true), Granted, []Reason{ReplaysUnavailable}},
+		{"limits are counted, and there is no room", "GET", true, false, failing(errors.New("full")), LimitsUnavailable, nil},
+		{"counting limits panics", "GET", true, false, func(context.Context, []Limit) (Spending, error) { panic("zz") }, LimitsUnavailable, nil},
 		{"a limit is spent", "GET", true, false, spent(false), LimitReached, nil},
 		{"the contract does not say so", "GET", false, false, away, LimitsUnavailable, nil},
 		{"an unsafe method", "POST", true, false, away, LimitsUnavailable, nil},
@@ -129,7 +132,13 @@ func TestBestEffort(t *testing.T) {
 	}
 }
 
-func away(context.Context, []Limit) (Spending, error) { return Spending{}, errors.New("away") }
+func away(context.Context, []Limit) (Spending, error) {
+	return Spending{}, fmt.Errorf("wrapped: %w", ErrNoAnswer)
+}
+
+func failing(err error) func(context.Context, []Limit) (Spending, error) {
+	return func(context.Context, []Limit) (Spending, error) { return Spending{}, err }
+}
 
 func spent(ok bool) func(context.Context, []Limit) (Spending, error) {
 	return func(context.Context, []Limit) (Spending, error) { return Spending{OK: ok}, nil }

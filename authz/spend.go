@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func (p *Pipeline) spend(ctx context.Context, f *Facts, v *Verdict) error {
 	spent := make(chan outcome[Spending], 1)
 	go guard(spent, func() (Spending, error) { return p.Limiter.Spend(ctx, limits) })
 	spending, err := await(ctx, spent)
-	if err != nil && f.Match.BestEffort() {
+	if errors.Is(err, ErrNoAnswer) && f.Match.BestEffort() {
 		f.Unspent = true
 		return nil
 	}

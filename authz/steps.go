@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -81,6 +82,11 @@ type Policy interface {
 	// is a policy that could not be evaluated or answered what is no verdict.
 	Decide(ctx context.Context, facts *Facts) (Verdict, error)
 }
+
+// ErrNoAnswer is what the error of a store wraps that cannot be reached, or did not answer
+// in time. One that says that it is full, or cannot, has answered: a client may have
+// brought that about, and is not to gain by it.
+var ErrNoAnswer = errors.New("the store does not answer")
 
 // Limiter spends limits.
 type Limiter interface {

@@ -22,6 +22,8 @@ import (
 
 // Engine is where it is remembered what was seen and spent. It is safe for concurrent use.
 // Its methods return when ctx ends, and their errors hold nothing of what they were given.
+// Those of Fresh and Spend wrap authz.ErrNoAnswer where the engine cannot be reached, or
+// does not answer in time, and nowhere else.
 type Engine interface {
 	// Fresh reports, once for a key until then, that it was not seen before. A time that
 	// is past is of no key that is fresh.

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -232,6 +233,7 @@ func TestReplayTellsWhoseItWas(t *testing.T) {
 // TestBestEffortTakesWhatCannotBeCounted holds that of a proof nothing but whether it was
 // used before is forgiven, and that only where the match says so.
 func TestBestEffortTakesWhatCannotBeCounted(t *testing.T) {
+	away := fmt.Errorf("redis: %w", authz.ErrNoAnswer)
 	safe := &authz.Operation{Method: "GET", BestEffort: true}
 	credential := sign(goodHeader(), with(goodClaims(), "cnf", object{"jkt": jkt()}))
 	tests := []struct {
@@ -243,16 +245,17 @@ func TestBestEffortTakesWhatCannotBeCounted(t *testing.T) {
 		want      authz.Reason
 		uncounted bool
 	}{
-		{"the store fails", safe, errors.New("full"), prove(credential), false, authz.Internal, true},
+		{"the store is away", safe, away, prove(credential), false, authz.Internal, true},
+		{"the store is full", safe, errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
 		{"the store answers", safe, nil, prove(credential), false, authz.Internal, false},
 		{"the proof was used before", safe, nil, prove(credential), true, authz.ProofReplayed, false},
-		{"the store fails, and no proof came", safe, errors.New("full"), "", false, authz.ProofMalformed, false},
-		{"the store fails, and the proof is of another method", safe, errors.New("full"), prove(credential, "htm", "POST"), false, authz.ProofMethod, false},
-		{"the store fails, and the proof is of another token", safe, errors.New("full"), prove("another"), false, authz.ProofToken, false},
-		{"the store fails, and the method is not safe", &authz.Operation{Method: "POST", BestEffort: true},
-			errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
-		{"the store fails, and the operation does not say so", &authz.Operation{Method: "GET"}, errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
-		{"the store fails, and there is no operation", nil, errors.New("full"), prove(credential), false, authz.ReplaysUnavailable, false},
+		{"the store is away, and no proof came", safe, away, "", false, authz.ProofMalformed, false},
+		{"the store is away, and the proof is of another method", safe, away, prove(credential, "htm", "POST"), false, authz.ProofMethod, false},
+		{"the store is away, and the proof is of another token", safe, away, prove("another"), false, authz.ProofToken, false},
+		{"the store is away, and the method is not safe", &authz.Operation{Method: "POST", BestEffort: true},
+			away, prove(credential), false, authz.ReplaysUnavailable, false},
+		{"the store is away, and the operation does not say so", &authz.Operation{Method: "GET"}, away, prove(credential), false, authz.ReplaysUnavailable, false},
+		{"the store is away, and there is no operation", nil, away, prove(credential), false, authz.ReplaysUnavailable, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -264,7 +264,7 @@ func (k *verified) sentBy(ctx context.Context, s sender, at time.Time) (*authz.T
 	}
 	next, err := k.claims.confirmation.check(ctx, s, at)
 	// To count the proof is the last check: all the others have passed then.
-	uncounted := s.bestEffort && errors.Is(err, authz.ReplaysUnavailable)
+	uncounted := s.bestEffort && errors.Is(err, authz.ReplaysUnavailable) && errors.Is(err, authz.ErrNoAnswer)
 	switch {
 	case errors.Is(err, authz.ProofReplayed):
 		return nil, &authz.Replayed{Caller: k.token.Caller, Err: err}

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/redis/rueidis"
+
+	"github.com/countersign-io/countersign/authz"
 )
 
 // Ready is nil where the server answers and is set up to keep what it is given; else
@@ -44,15 +48,25 @@ func judge(facts map[string]string) error {
 	return nil
 }
 
+// unanswered reports an error of the connection, or of time. An answer that cannot be
+// read, or a password that cannot, is none of these.
+func unanswered(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, rueidis.ErrClosing) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
 // fault is an error of the client's without what a server puts into its own: the text
 // may repeat what it was sent, the password among it.
 func fault(err error) error {
-	answered, ok := rueidis.IsRedisErr(err)
-	if !ok {
-		if err != nil {
-			return fmt.Errorf("redis: %w", err)
-		}
+	if err == nil {
 		return nil
+	}
+	answered, ok := rueidis.IsRedisErr(err)
+	switch {
+	case !ok && unanswered(err):
+		return fmt.Errorf("redis: %w: %w", authz.ErrNoAnswer, err)
+	case !ok:
+		return fmt.Errorf("redis: %w", err)
 	}
 	code, _, _ := strings.Cut(answered.Error(), " ")
 	switch code {

@@ -50,13 +50,26 @@ func everything(ctx context.Context, engine *redis.Engine) map[string]error {
 	return map[string]error{"Fresh": failed, "Spend": refused, "Append": engine.Append(ctx, "x", time.Now().Add(time.Hour)), "Since": since, "Ready": engine.Ready(ctx)}
 }
 
+// answers holds that an engine which was asked everything did or did not get an answer,
+// for those who go on without one.
+func answers(t *testing.T, got map[string]error, want bool) {
+	t.Helper()
+	for _, name := range []string{"Fresh", "Spend"} {
+		if errors.Is(got[name], authz.ErrNoAnswer) == want {
+			t.Errorf("%s() = %v, want an answer of the server's: %t", name, got[name], want)
+		}
+	}
+}
+
 // A server that is not there yet is no reason not to start, and one that comes or comes
 // back is used at once.
 func TestServerComesAndGoes(t *testing.T) {
 	server := redistest.Start(t)
 	server.Kill()
 	engine := open(t, redis.Config{Address: server.Address})
-	for name, err := range everything(t.Context(), engine) {
+	got := everything(t.Context(), engine)
+	answers(t, got, false)
+	for name, err := range got {
 		if err == nil {
 			t.Errorf("%s() before the server is there = nil, want an error", name)
 		}
@@ -69,7 +82,9 @@ func TestServerComesAndGoes(t *testing.T) {
 			t.Errorf("Spend() = %t, %v, want OK: the server knows no script yet", spending.OK, err)
 		}
 		server.Kill()
-		for name, err := range everything(t.Context(), engine) {
+		got := everything(t.Context(), engine)
+		answers(t, got, false)
+		for name, err := range got {
 			if err == nil {
 				t.Errorf("%s() after the server is gone = nil, want an error", name)
 			}
@@ -158,7 +173,9 @@ func TestServerThatHangsIsLeftInTime(t *testing.T) {
 			}
 			impatient, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			for name, err := range everything(impatient, engine) {
+			got := everything(impatient, engine)
+			answers(t, got, false)
+			for name, err := range got {
 				if !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%s() = %v, want context.DeadlineExceeded", name, err)
 				}
@@ -189,7 +206,9 @@ func TestReadyRefusesAServerThatForgets(t *testing.T) {
 			if test.name == "evicts" {
 				return // it answers, for as long as it has room
 			}
-			for name, err := range everything(t.Context(), engine) {
+			got := everything(t.Context(), engine)
+			answers(t, got, true)
+			for name, err := range got {
 				if err == nil {
 					t.Errorf("%s() = nil, want an error", name)
 				}
@@ -206,6 +225,7 @@ func TestFullServerIsAnError(t *testing.T) {
 		t.Fatalf("Ready() = %v, want nil", err)
 	}
 	server.Command(t, "CONFIG SET maxmemory 1")
+	answers(t, everything(t.Context(), engine), true)
 	_, err := engine.Fresh(t.Context(), [32]byte{1}, time.Now().Add(time.Hour))
 	if err == nil || !strings.Contains(err.Error(), "OOM") {
 		t.Errorf("Fresh() = %v, want OOM", err)
