@@ -199,6 +199,22 @@ func TestDetailsDoNotDependOnWhatIsPrepared(t *testing.T) {
 	}
 }
 
+// TestDetailsThatAreDeniedAreSeen holds that a policy which refuses by a detail sees it,
+// though it names a claim as well, and so not all of them are prepared.
+func TestDetailsThatAreDeniedAreSeen(t *testing.T) {
+	const byDetail = "package site\ndefault decision := false\ndecision if not deny\ndeny if { some d in input.token.authorization_details; d.type == \"account_information\" }\n"
+	for _, more := range []string{"", "deny if input.token.claims.tier == \"bronze\"\n"} {
+		e := own(t, byDetail+more)
+		facts := fullFacts()
+		if prepare := e.Preparation(false); prepare != nil { // nil where no claim is named
+			facts.Token.Prepared = prepare(facts.Token.Claims)
+		}
+		if verdict, err := e.Decide(t.Context(), facts); err != nil || verdict.Allowed {
+			t.Errorf("Decide with %q = %v, %v, want refused", more, verdict.Allowed, err)
+		}
+	}
+}
+
 func TestFactsThatAreNotJSONAreAnError(t *testing.T) {
 	facts := fullFacts()
 	facts.Token.Claims = map[string]any{"f": func() {}}
