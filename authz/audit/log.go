@@ -115,13 +115,24 @@ func (l *Log) Subject(caller authz.Caller) string {
 // fsync as done. The record's decision and facts may not be nil.
 func (l *Log) Record(ctx context.Context, record authz.Record) error {
 	keep := l.keep
-	if !record.Decision.Allowed && record.Facts.Token == nil {
+	if !record.Decision.Allowed && !authenticated(record) {
 		keep = l.refuse
 	}
 	if err := keep(ctx, record); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil
+}
+
+// authenticated reports a caller who can be held to what it did. Whoever sends a token that
+// is revoked, or from where its client never calls, is most likely somebody else, who could
+// fill the disk with it; while it is not known what is revoked, anybody may be.
+func authenticated(record authz.Record) bool {
+	switch record.Decision.Reason {
+	case authz.TokenRevoked, authz.RevocationsUnavailable, authz.ClientAddress:
+		return false
+	}
+	return record.Facts.Token != nil
 }
 
 // keep makes a record as durable as the log is.

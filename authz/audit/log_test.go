@@ -33,6 +33,12 @@ func TestWhatIsDurableBeforeTheAnswer(t *testing.T) {
 	// Whoever sends a proof again has not authenticated, though it is known whose it is.
 	replay := anonymousDenial()
 	replay.Decision.Reason, replay.Decision.Caller = authz.ProofReplayed, authz.Caller{Kind: authz.Customer, Subject: "ann"}
+	// Nor has who sends what was stolen, though the token is verified.
+	stolen := func(reason authz.Reason) authz.Record {
+		decision := *client.Decision
+		decision.Reason = reason
+		return authz.Record{Decision: &decision, Facts: client.Facts}
+	}
 	tests := []struct {
 		name   string
 		record authz.Record
@@ -44,6 +50,9 @@ func TestWhatIsDurableBeforeTheAnswer(t *testing.T) {
 		{"a denial of a client", client, []string{"write", "sync"}},
 		{"a refusal before authentication is not waited for", anonymousDenial(), nil},
 		{"a replay is not waited for", replay, nil},
+		{"a revoked token is not waited for", stolen(authz.TokenRevoked), nil},
+		{"a token that may be revoked is not waited for", stolen(authz.RevocationsUnavailable), nil},
+		{"a token from elsewhere is not waited for", stolen(authz.ClientAddress), nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -21,7 +21,7 @@ const (
 	maxSingle = 100
 )
 
-// refusals are those of callers who have not authenticated. They cost whoever provokes
+// refusals are those of callers who have not authenticated, as authenticated says. They cost whoever provokes
 // them nothing, so they must not cost us an fsync, nor a line each: those beyond
 // maxSingle of a reason in a window are only counted, and stand in one record. What a
 // flood adds to the log is bounded by the number of reasons, a closed list.
