@@ -212,13 +212,17 @@ func (a API) problems(issuers []Issuer) authz.Problems {
 	return problems
 }
 
+// takes reports an issuer whose tokens are taken.
+func (a API) takes(issuer Issuer) bool {
+	return len(a.Issuers) == 0 || slices.Contains(a.Issuers, issuer.Issuer)
+}
+
 // proofProblems holds what proofs may be signed with against the profiles of the issuers
 // whose tokens are bound to keys (FAPI 2.0 §5.4.1).
 func (a API) proofProblems(issuers []Issuer, problems *authz.Problems) {
 	for _, issuer := range issuers {
 		p, known := profileNamed(issuer.Profile)
-		taken := len(a.Issuers) == 0 || slices.Contains(a.Issuers, issuer.Issuer)
-		if !known || !taken || !p.takesKeys() {
+		if !known || !a.takes(issuer) || !p.takesKeys() {
 			continue
 		}
 		for n, algorithm := range a.DPoP.Algorithms {

@@ -136,6 +136,18 @@ func (p profile) takesKeys() bool {
 	return p.bindings == nil || slices.Contains(p.bindings, authz.DPoP)
 }
 
+// CertificateBound reports that of some of its callers an API takes no token but one that
+// is bound to a client certificate (RFC 8705 §3): the profile of their issuer takes no
+// other binding, or the API takes no proofs of another.
+func (c Config) CertificateBound(api authz.API) bool {
+	taking := c.APIs[api]
+	return slices.ContainsFunc(c.Issuers, func(i Issuer) bool {
+		p, _ := profileNamed(i.Profile)
+		asked := p.asked(i)
+		return taking.takes(i) && len(asked) > 0 && (taking.DPoP == nil || !slices.Contains(asked, authz.DPoP))
+	})
+}
+
 // asked are the bindings of which the issuer's tokens must have one; nil asks for none.
 func (p profile) asked(i Issuer) []authz.Binding {
 	if p.bindings == nil && i.SenderConstrained != nil && *i.SenderConstrained {

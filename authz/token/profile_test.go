@@ -225,6 +225,46 @@ func TestProfilesAreTightenedOnly(t *testing.T) {
 	}
 }
 
+// TestWhoTakesTokensBoundToCertificatesAlone holds every profile with and without proofs.
+func TestWhoTakesTokensBoundToCertificatesAlone(t *testing.T) {
+	yes := true
+	for _, test := range []struct {
+		profile string
+		tight   *bool
+		proofs  bool
+		want    bool
+	}{
+		{"oauth", nil, false, false},
+		{"oauth", nil, true, false},
+		{"oauth", &yes, false, true},
+		{"oauth", &yes, true, false},
+		{"fapi1-advanced", nil, false, true},
+		{"fapi1-advanced", nil, true, true},
+		{"fapi2", nil, false, true},
+		{"fapi2", nil, true, false},
+	} {
+		cfg := profiled(test.profile)
+		cfg.Issuers[0].SenderConstrained = test.tight
+		other := cfg.Issuers[0]
+		other.Issuer = "https://other.example"
+		cfg.Issuers = append(cfg.Issuers, other)
+		cfg.Issuers[0].Profile, cfg.Issuers[0].SenderConstrained = "oauth", nil
+		api := cfg.APIs[accounts]
+		if !test.proofs {
+			api.DPoP = nil
+		}
+		cfg.APIs[accounts] = api
+		if got := cfg.CertificateBound(accounts); got != test.want {
+			t.Errorf("%+v: CertificateBound() = %t", test, got)
+		}
+		api.Issuers = []string{issuerName}
+		cfg.APIs[accounts] = api
+		if cfg.CertificateBound(accounts) {
+			t.Errorf("%+v: CertificateBound() where that issuer's tokens are not taken = true", test)
+		}
+	}
+}
+
 // TestProofsKeepToTheProfileToo holds the algorithms of an API's proofs against the
 // profiles of the issuers that it takes.
 func TestProofsKeepToTheProfileToo(t *testing.T) {

@@ -20,8 +20,10 @@ type resourceMetadata struct {
 	AuthorizationServers []string `json:"authorization_servers"`
 	Scopes               []string `json:"scopes_supported,omitempty"`
 	BearerMethods        []string `json:"bearer_methods_supported"`
-	// CertificateBound says that tokens may be bound to client certificates (RFC 8705).
-	CertificateBound bool     `json:"tls_client_certificate_bound_access_tokens"`
+	// CertificateBound says that tokens are bound to client certificates (RFC 8705). Where
+	// they only may be, it is the listeners that say whether they can.
+	CertificateBound bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	DetailTypes      []string `json:"authorization_details_types_supported,omitempty"`
 	ProofAlgorithms  []string `json:"dpop_signing_alg_values_supported,omitempty"`
 }
 
@@ -88,10 +90,10 @@ func documentOf(cfg *config.Config, api config.API) (string, error) {
 	told := resourceMetadata{
 		Resource:             api.Contract.Resource,
 		AuthorizationServers: api.Tokens.Issuers,
-		Scopes:               scopesOf(contracts, api.Contract.Name),
 		BearerMethods:        []string{"header"},
-		CertificateBound:     true,
+		CertificateBound:     cfg.Tokens().CertificateBound(api.Contract.Name),
 	}
+	told.Scopes, told.DetailTypes = askedFor(contracts, api.Contract.Name)
 	if len(told.AuthorizationServers) == 0 {
 		for _, issuer := range cfg.Issuers {
 			told.AuthorizationServers = append(told.AuthorizationServers, issuer.Issuer)
@@ -107,9 +109,9 @@ func documentOf(cfg *config.Config, api config.API) (string, error) {
 	return strings.TrimSpace(text.String()), err
 }
 
-// scopesOf are all that an API's operations ask for, each once.
-func scopesOf(contracts *contract.Contracts, api authz.API) []string {
-	var scopes []string
+// askedFor are the scopes, and the types of authorization details, that an API's operations
+// ask for, each once.
+func askedFor(contracts *contract.Contracts, api authz.API) (scopes, types []string) {
 	for operation := range contracts.Operations() {
 		if operation.API != api {
 			continue
@@ -117,9 +119,13 @@ func scopesOf(contracts *contract.Contracts, api authz.API) []string {
 		for _, requirement := range operation.Security {
 			scopes = append(scopes, requirement.Scopes...)
 		}
+		for _, rule := range operation.Details {
+			types = append(types, rule.Type)
+		}
 	}
 	slices.Sort(scopes)
-	return slices.Compact(scopes)
+	slices.Sort(types)
+	return slices.Compact(scopes), slices.Compact(types)
 }
 
 // longestDirect is how long Envoy lets a direct response be, unless it is told otherwise.
