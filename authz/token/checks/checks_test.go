@@ -289,7 +289,7 @@ func rulesOf(t *testing.T) map[string][]string {
 	}
 	rules := map[string][]string{}
 	for line := range strings.Lines(string(text)) {
-		if cells := strings.Split(line, " | "); len(cells) == 4 {
+		if cells := strings.Split(line, " | "); len(cells) == 5 {
 			rules[cells[0]] = strings.Fields(cells[2])
 		}
 	}
