@@ -263,7 +263,7 @@ func isType(kind string) bool {
 // build makes a checked configuration ready for use.
 func (i Issuer) build(keys Keys, environment string) *issuer {
 	p, _ := profileNamed(i.Profile)
-	built := &issuer{name: i.Issuer, keys: keys, algorithms: i.Algorithms, skew: i.Skew, names: i.Claims,
+	built := &issuer{name: i.Issuer, keys: keys, algorithms: i.Algorithms, skew: i.Tolerance(), names: i.Claims,
 		bindings: p.asked(i), untyped: slices.Contains(i.Legacy, untyped), scopeArray: slices.Contains(i.Legacy, scopeArray),
 		lifecycle: i.lifecycle(environment),
 		kinds:     kinds{all: kindsByName[i.Kind], claim: i.KindClaim.Name, values: map[string]authz.Kind{}}}
@@ -275,9 +275,6 @@ func (i Issuer) build(keys Keys, environment string) *issuer {
 	}
 	if len(built.types) == 0 {
 		built.types = []string{usualType}
-	}
-	if built.skew == 0 {
-		built.skew = defaultSkew
 	}
 	for value, kind := range i.KindClaim.Values {
 		built.kinds.values[value] = kindsByName[kind]

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -37,6 +38,23 @@ func (i Issuer) lifecycle(environment string) lifecycle {
 		}
 	}
 	return l
+}
+
+// Tolerance is how far the issuer's clock may be from ours.
+func (i Issuer) Tolerance() time.Duration { return cmp.Or(i.Skew, defaultSkew) }
+
+// Longest is how long after now a token can still be good that was issued by now, by the
+// issuer's clock or ours; zero where nothing but the token says.
+func (i Issuer) Longest() time.Duration {
+	longest := cmp.Or(i.MaxLifetime, i.MaxAge)
+	if i.MaxAge > 0 {
+		longest = min(longest, i.MaxAge)
+	}
+	if longest == 0 {
+		return 0
+	}
+	// It may have been issued ahead of our clock, and is taken for as much longer.
+	return longest + 2*i.Tolerance() + time.Second
 }
 
 // checkEnvironment holds the environment that a token was issued for against ours. A

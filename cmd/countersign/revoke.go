@@ -1,13 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +19,11 @@ import (
 const (
 	// revokeTime is how long the store is waited for.
 	revokeTime = 5 * time.Second
-	// defaultRevoked is how long a revocation is kept where nothing is said: longer than
-	// access tokens live.
-	defaultRevoked = 30 * 24 * time.Hour
+	// blocked is how long tokens are refused at least, where nothing is said, if those that
+	// are yet to be issued are meant, too.
+	blocked = 30 * 24 * time.Hour
+	// forever is for tokens whose end nothing bounds.
+	forever = 10 * 365 * 24 * time.Hour
 	// maxRevoked bounds a file with a value.
 	maxRevoked = 4096
 )
@@ -96,8 +96,8 @@ func (r *revocation) define(f *flag.FlagSet) {
 	f.StringVar(&r.subject, "subject", "", "tokens of this `sub`")
 	f.StringVar(&r.subjectFile, "subject-file", "", "the same, read from this `file`, or - for standard input")
 	f.StringVar(&r.client, "client", "", "tokens of this client `id`")
-	timeFlag(f, &r.issuedBefore, "issued-before", "no tokens issued later than this `time`, such as 2026-11-21T10:00:00Z, or now", r.now)
-	f.DurationVar(&r.lasts, "for", 0, "how long they are refused: as long as such a token can live, which is not looked up (default 720h)")
+	timeFlag(f, &r.issuedBefore, "issued-before", "no tokens issued later than this `time`, such as 2026-11-21T10:00:00Z, or now by whichever clock", r.now)
+	f.DurationVar(&r.lasts, "for", 0, "how long they are refused (default as long as such tokens can live: what bounds them in the configuration, else ten years; 720h at least for those that are yet to be issued)")
 	timeFlag(f, &r.until, "until", "the `time` until which they are refused, in place of --for", r.now)
 	outputFlag(f, &r.output)
 }
@@ -128,10 +128,11 @@ func (r *revocation) enter(ctx context.Context, w world) (*revoked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := knownIssuer(cfg, r.issuer); err != nil {
+	issuer, err := issuerNamed(cfg, r.issuer)
+	if err != nil {
 		return nil, err
 	}
-	named := replay.Revocation{Issuer: r.issuer, ID: r.id, Subject: authz.Subject(r.subject), Client: authz.ClientID(r.client), IssuedBefore: r.issuedBefore}
+	named := replay.Revocation{Issuer: r.issuer, ID: r.id, Subject: authz.Subject(r.subject), Client: authz.ClientID(r.client), IssuedBefore: r.before(issuer)}
 	if r.idFile != "" {
 		if named.ID, err = readValue(r.idFile, w.stdin); err != nil {
 			return nil, err
@@ -144,10 +145,7 @@ func (r *revocation) enter(ctx context.Context, w world) (*revoked, error) {
 		}
 		named.Subject = authz.Subject(subject)
 	}
-	until := r.until
-	if until.IsZero() {
-		until = r.now.Add(cmp.Or(r.lasts, defaultRevoked))
-	}
+	until := r.ends(issuer, w)
 	if err := named.Check(until, r.now); err != nil {
 		fmt.Fprintf(w.stderr, "countersign revoke: %v\n", err)
 		return nil, errArguments
@@ -160,16 +158,51 @@ func (r *revocation) enter(ctx context.Context, w world) (*revoked, error) {
 	return tellRevoked(named, until, cfg), nil
 }
 
-// knownIssuer refuses an issuer whose tokens are refused anyway: it was meant otherwise.
-func knownIssuer(cfg *config.Config, name string) error {
+// before is the last time of issue that is meant. What was issued by now may say that it
+// was later, by a clock ahead of ours.
+func (r *revocation) before(issuer token.Issuer) time.Time {
+	if r.issuedBefore.Equal(r.now) {
+		return r.now.Add(issuer.Tolerance() + time.Second)
+	}
+	return r.issuedBefore
+}
+
+// ends is when the revocation does. A token that outlives it is good again, which is said
+// where it is known.
+func (r *revocation) ends(issuer token.Issuer, w world) time.Time {
+	from := r.now
+	if before := r.before(issuer); before.After(from) {
+		from = before
+	}
+	longest := min(issuer.Longest(), forever)
+	until := r.until
+	if r.lasts != 0 {
+		until = r.now.Add(r.lasts)
+	}
+	switch {
+	case until.IsZero() && longest == 0:
+		return r.now.Add(forever)
+	case until.IsZero() && r.id == "" && r.idFile == "" && r.issuedBefore.IsZero():
+		return r.now.Add(max(longest, blocked))
+	case until.IsZero():
+		return from.Add(longest)
+	case until.Before(from.Add(longest)):
+		fmt.Fprintf(w.stderr, "countersign revoke: such tokens can live until %s by the configuration: one that outlives the revocation is good again\n",
+			from.Add(longest).UTC().Format(time.RFC3339))
+	}
+	return until
+}
+
+// issuerNamed refuses an issuer whose tokens are refused anyway: it was meant otherwise.
+func issuerNamed(cfg *config.Config, name string) (token.Issuer, error) {
 	var known []string
 	for _, issuer := range cfg.Issuers {
+		if issuer.Issuer == name {
+			return issuer, nil
+		}
 		known = append(known, issuer.Issuer)
 	}
-	if slices.ContainsFunc(cfg.Issuers, func(i token.Issuer) bool { return i.Issuer == name }) {
-		return nil
-	}
-	return cfg.Locate("", authz.Problems{{Key: "issuers", What: fmt.Sprintf("have no %q", name), Fix: authz.Suggest(name, known)}})
+	return token.Issuer{}, cfg.Locate("", authz.Problems{{Key: "issuers", What: fmt.Sprintf("have no %q", name), Fix: authz.Suggest(name, known)}})
 }
 
 // readValue reads what names a token or a person, which is all there is in a file but a
