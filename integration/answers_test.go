@@ -27,7 +27,7 @@ var metadataAt = regexp.MustCompile(`resource_metadata="([^"]*)"`)
 // TestMetadataIsFoundThroughEnvoy goes the way of a client without a token (RFC 9728 §5):
 // from the challenge to the document, which must be of the resource that it asked for.
 func TestMetadataIsFoundThroughEnvoy(t *testing.T) {
-	stack := startBank(t, bank.Options{ConfigureEnvoy: waitLonger})
+	stack := startBank(t, patient(bank.Options{}))
 	client := stack.Client("")
 	refused := get(t, client, "https://"+stack.Address(bank.PlainTLS)+"/accounts", nil)
 	found := metadataAt.FindStringSubmatch(refused.header.Get("WWW-Authenticate"))
@@ -113,7 +113,7 @@ func storyNamed(t *testing.T, name string) bank.Story {
 // id, with an allow and with denials before and after somebody is known.
 func TestInteractionIDsThroughEnvoy(t *testing.T) {
 	const own = "C770aef3-6784-41f7-8e0e-ff5f97bddb3a"
-	stack := startBank(t, bank.Options{ConfigureEnvoy: waitLonger})
+	stack := startBank(t, patient(bank.Options{}))
 	told := map[string]string{} // by decision
 	for _, story := range []bank.Story{storyNamed(t, "01-own-account"), storyNamed(t, "02-another-customers-account"), storyNamed(t, "39-no-token"), storyNamed(t, "66-ambiguous-path")} {
 		for _, values := range [][]string{{own}, nil, {own, own}, {""}, {"zzz"}, {own + "zzz"}, {"zzz\tzzz"}} {
@@ -175,16 +175,16 @@ func startScripted(t *testing.T, policy string) *bank.Stack {
 	if err := os.WriteFile(scripted, []byte(changed(t, string(document), wide, wide+"  browsers: true\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return startBank(t, bank.Options{
+	return startBank(t, patient(bank.Options{
 		Configure: func(configuration string) string {
 			return changed(t, configuration, "document: openapi.yaml", "document: "+scripted)
 		},
 		ConfigureEnvoy: func(configuration string) string {
-			guarded := changed(t, waitLonger(configuration), "          http_filters:\n", "          http_filters:"+corsFilter+"\n")
+			guarded := changed(t, configuration, "          http_filters:\n", "          http_filters:"+corsFilter+"\n")
 			const domains = `domains: ["*"]`
 			return changed(t, guarded, domains, domains+corsPolicy+policy)
 		},
-	})
+	}))
 }
 
 // TestScriptsThroughEnvoy holds that scripts of an origin that Envoy lets in can read what

@@ -155,11 +155,11 @@ func TestSlowFullDisk(t *testing.T) {
 	f := &full{disk: newDisk(t), granted: grantedStories(t)}
 	// Whoever sends a proof asks for a nonce first, which is refused, and counted.
 	f.granted = slices.DeleteFunc(f.granted, func(s bank.Story) bool { return s.Ask.Proof != nil })
-	f.stack = startBank(t, bank.Options{Silent: true, Countersign: f.disk.program, ConfigureEnvoy: untraced,
+	f.stack = startBank(t, patient(bank.Options{Silent: true, Countersign: f.disk.program, ConfigureEnvoy: untraced,
 		Dir: keepRecords(t, f.disk.folder),
 		Configure: func(configuration string) string {
 			return strings.Replace(configuration, "{folder: records}", fmt.Sprintf("{folder: records, reserve_bytes: %d}", reserve), 1)
-		}})
+		}}))
 	f.wantGranted(t, len(f.granted))
 	f.holdFull(t)
 	f.wantGranted(t, len(f.granted))

@@ -107,9 +107,25 @@ func grantedStories(t *testing.T) []bank.Story {
 	return granted
 }
 
-// waitLonger makes Envoy wait for Countersign's answer, however busy the machine is.
-func waitLonger(configuration string) string {
-	return strings.Replace(configuration, "{cluster_name: countersign}, timeout: 0.5s", "{cluster_name: countersign}, timeout: 20s", 1)
+// patient has Envoy wait for Countersign's answer, and Countersign for what it asks itself,
+// however busy the machine is.
+func patient(options bank.Options) bank.Options {
+	own, envoys := options.Configure, options.ConfigureEnvoy
+	options.Configure = func(configuration string) string {
+		configuration += "\ntimeout: 20s\n"
+		if own == nil {
+			return configuration
+		}
+		return own(configuration)
+	}
+	options.ConfigureEnvoy = func(configuration string) string {
+		configuration = strings.Replace(configuration, "{cluster_name: countersign}, timeout: 0.5s", "{cluster_name: countersign}, timeout: 20s", 1)
+		if envoys == nil {
+			return configuration
+		}
+		return envoys(configuration)
+	}
+	return options
 }
 
 // wantUnreached fails if the upstream was called for any of the stories.
@@ -177,7 +193,7 @@ func TestNothingPassesASlowCountersign(t *testing.T) {
 // it comes up, Countersign serves without being started again, and says so. The staff's
 // issuer, whose keys are a file, is not down with it.
 func TestNothingPassesWithoutKeys(t *testing.T) {
-	stack := startBank(t, bank.Options{IssuerDown: true, ConfigureEnvoy: waitLonger})
+	stack := startBank(t, patient(bank.Options{IssuerDown: true}))
 	ofStaff := func(story bank.Story) bool { return story.Ask.Token.OfStaff() }
 	granted := slices.DeleteFunc(grantedStories(t), ofStaff)
 	for i, got := range askTogether(t, stack, granted) {
@@ -263,7 +279,7 @@ func TestNothingPassesOverALimit(t *testing.T) {
 		{name: "over Countersign's", options: larger, within: envoys, over: ours + 1, status: http.StatusServiceUnavailable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			stack := startBank(t, test.options)
+			stack := startBank(t, patient(test.options))
 			over := payment(t, test.over)
 			if got := askTogether(t, stack, []bank.Story{over})[0]; got.status != test.status || got.code != "" && got.code != test.code {
 				t.Errorf("over the limit: %+v, want %d, by Envoy or for %q", got, test.status, test.code)
@@ -279,10 +295,9 @@ func TestNothingPassesOverALimit(t *testing.T) {
 // TestAnOverloadIsShedAndCounted asks far more at once than may be under way. Every
 // answer is the one told or a 503, the latter counted, and neither recorded nor passed.
 func TestAnOverloadIsShedAndCounted(t *testing.T) {
-	stack := startBank(t, bank.Options{
-		Configure:      func(configuration string) string { return configuration + "\nmax_concurrent_checks: 1\n" },
-		ConfigureEnvoy: waitLonger,
-	})
+	stack := startBank(t, patient(bank.Options{
+		Configure: func(configuration string) string { return configuration + "\nmax_concurrent_checks: 1\n" },
+	}))
 	story := grantedStories(t)[0]
 	decided, shed := 0, map[string]bool{}
 	for end := time.Now().Add(longest); decided == 0 || len(shed) == 0; {

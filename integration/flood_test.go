@@ -26,8 +26,7 @@ const (
 // authentication. Meanwhile all is granted that should be; each of the refusals is in the
 // log, by itself or counted, and the log grows no faster than its limits say.
 func TestAFloodOfRefusalsIsBoundedInTheLog(t *testing.T) {
-	stack := startBank(t, bank.Options{Silent: true, ConfigureEnvoy: untraced,
-		Configure: func(configuration string) string { return configuration + "\ntimeout: 20s\n" }})
+	stack := startBank(t, patient(bank.Options{Silent: true, ConfigureEnvoy: untraced}))
 	flooding, granting := make([]*asker, floodedBy), make([]*asker, 4)
 	reasons := floods(t)
 	for i := range flooding { // most of them for the first reason

@@ -111,7 +111,7 @@ func certificateOf(t *testing.T, client *http.Client) string {
 // that came with them, in all that is answered, logged, counted, recorded and traced.
 // What the upstream is sent, and so what it answers, is its own.
 func TestNothingTellsWhatAHostileRequestHolds(t *testing.T) {
-	stack := startBank(t, bank.Options{ConfigureEnvoy: waitLonger})
+	stack := startBank(t, patient(bank.Options{}))
 	all := stories(t)
 	proven := all[slices.IndexFunc(all, func(s bank.Story) bool { return s.Name == "86-proof" })]
 	proven.Ask.Listener, proven.Ask.Certificate = bank.MTLS, bank.Acme

@@ -42,7 +42,7 @@ func TestKillsUnderLoad(t *testing.T) { killUnderLoad(t, 3) }
 func killUnderLoad(t *testing.T, rounds int) (files int) {
 	t.Helper()
 	k := killing{random: seeded(t)}
-	k.stack = startBank(t, bank.Options{Silent: true, ConfigureEnvoy: untraced, Configure: smallSegments})
+	k.stack = startBank(t, patient(bank.Options{Silent: true, ConfigureEnvoy: untraced, Configure: smallSegments}))
 	for range killers {
 		k.askers = append(k.askers, newAsker(t, k.stack, k.stories(t)))
 	}

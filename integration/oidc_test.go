@@ -40,13 +40,13 @@ func startIdentified(t *testing.T) *identified {
 		acme: &oidc.Client{ID: bank.Acme, Redirect: "https://acme.example/callback"},
 		zeta: &oidc.Client{ID: bank.Zeta, Redirect: "https://zeta.example/callback", Key: key},
 	}
-	b.stack = startBank(t, bank.Options{Dir: dir, Silent: true, ConfigureEnvoy: untraced, Configure: func(configuration string) string {
+	b.stack = startBank(t, patient(bank.Options{Dir: dir, Silent: true, ConfigureEnvoy: untraced, Configure: func(configuration string) string {
 		// The bank has made its certificates, and Countersign does not run yet.
 		b.provider = oidc.Start(t, settings(t, dir, key))
 		moveCustomers(t, filepath.Join(dir, "bank.db"), b.provider.Issuer)
 		copyFile(t, filepath.Join("oidc", "payment.rego"), filepath.Join(dir, "policy", "payment.rego"))
 		return withIssuer(t, configuration, b.provider.Issuer)
-	}})
+	}}))
 	b.acme.HTTP, b.zeta.HTTP = b.stack.Client(bank.Acme), b.stack.Client("")
 	return b
 }

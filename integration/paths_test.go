@@ -119,9 +119,9 @@ type way struct{ listener, protocol string }
 // is left ambiguous is refused, and the upstream sees nothing of it; what was settled
 // before Countersign was asked, the upstream sees as it was decided.
 func TestAmbiguousTargetsThroughEnvoy(t *testing.T) {
-	stack := startBank(t, bank.Options{ConfigureEnvoy: func(configuration string) string {
-		return withVerbatim(t, waitLonger(configuration))
-	}})
+	stack := startBank(t, patient(bank.Options{ConfigureEnvoy: func(configuration string) string {
+		return withVerbatim(t, configuration)
+	}}))
 	decided := 0
 	for _, test := range []struct {
 		way

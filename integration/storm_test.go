@@ -72,11 +72,11 @@ type told struct {
 func startStorm(t *testing.T) *storm {
 	t.Helper()
 	s := &storm{dir: t.TempDir(), questions: questions(), called: map[string]int{}}
-	s.stack = startBank(t, bank.Options{Dir: s.dir, ConfigureEnvoy: waitLonger, Configure: func(configuration string) string {
+	s.stack = startBank(t, patient(bank.Options{Dir: s.dir, Configure: func(configuration string) string {
 		s.mount(t)
 		found := regexp.MustCompile(`jwks: \{url: .*\}`).FindString(configuration)
-		return changed(t, configuration, found, "jwks: {file: jwks.json}") + "\ntimeout: 20s\n"
-	}})
+		return changed(t, configuration, found, "jwks: {file: jwks.json}")
+	}}))
 	s.editions[0].revision = s.inForce(t)
 	for i := range atOneTime * len(s.questions) {
 		question := s.questions[i%len(s.questions)]
