@@ -41,12 +41,12 @@ type Engine interface {
 // Log is where revocations are kept for all who follow it. It is safe for concurrent use.
 // Its methods return when ctx ends, and their errors hold nothing of what they were given.
 type Log interface {
-	// Append keeps a text, of at most 256 bytes, until then, for Since to return.
+	// Append keeps a text, of 1 to 256 bytes, until then, for Since to return.
 	Append(ctx context.Context, text string, until time.Time) error
 	// Since returns what was appended after a mark, and the mark to go on from: not all
 	// of it at once, but something where there is something, and at the end nothing but
-	// the same mark. The first mark is "". What has expired may be returned too. A mark
-	// of what the log no longer has leads to nothing but the first mark: what follows may
+	// the same mark. The first mark is "". What has expired may be returned too, and
+	// "" for what is there and cannot be read. A mark of what the log no longer has leads to nothing but the first mark: what follows may
 	// have been returned before, and what was returned may be lost.
 	Since(ctx context.Context, mark string) (texts []string, next string, err error)
 }
@@ -139,8 +139,24 @@ func (s *Store) Revoke(ctx context.Context, revocation Revocation, until time.Ti
 	if err := revocation.Check(until, time.Now()); err != nil {
 		return err
 	}
-	if err := s.log.Append(ctx, revocation.entry(until).text(), until.Add(time.Second)); err != nil {
+	entry := revocation.entry(until)
+	if err := s.log.Append(ctx, entry.text(), until.Add(time.Second)); err != nil {
 		return fmt.Errorf("revocation: %w", err)
+	}
+	return s.confirm(ctx, entry)
+}
+
+// confirm reads the log as those do who follow it.
+func (s *Store) confirm(ctx context.Context, kept entry) error {
+	r := Read(ctx, s.log, nil)
+	found, ok := r.revoked[kept.name]
+	switch fault := r.state.Fault; {
+	case ok && fault != nil:
+		return fmt.Errorf("revocation: it is kept, but not all of the log can be read: %w", fault)
+	case fault != nil:
+		return fmt.Errorf("revocation: it is written, but cannot be read: %w", fault)
+	case !ok || found.issued < kept.issued || found.until < kept.until:
+		return errLost
 	}
 	return nil
 }

@@ -39,7 +39,8 @@ var (
 	errTokens = errors.New("revocation: not a token's id alone, nor subject or client, nor a time of issue is named; name one of them")
 	errName   = errors.New("revocation: a name is longer than 1024 bytes")
 	errUntil  = errors.New("revocation: it ends in the past, or more than ten years ahead; name the time when the last such token expires")
-	errEntry  = errors.New("replay: the store holds a revocation of an unknown form")
+	errEntry  = errors.New("revocations: the log holds what is none, or of an unknown form; take it out, or restore the log from a copy")
+	errLost   = errors.New("revocation: it is written, and is not in the log; see who else writes to that, and revoke again")
 )
 
 // Check says what is wrong with a revocation that is to be kept until then, or nil.

@@ -32,6 +32,8 @@ type Revocations struct {
 	// log's beginning. They are those of one who reads alone.
 	mark string
 	pass int
+	// strange is that the pass came upon what is no revocation, or nil.
+	strange error
 
 	lock    sync.RWMutex
 	revoked map[[32]byte]known
@@ -141,14 +143,19 @@ func (r *Revocations) catchUpInTime(ctx context.Context) {
 	r.catchUp(ctx)
 }
 
-// catchUp reads the log to its end, or as far as time lasts. That it cannot shows in the
-// state.
+// catchUp reads the log to its end, or as far as time lasts. That it cannot, or that not
+// all of it can be read, shows in the state.
 func (r *Revocations) catchUp(ctx context.Context) {
 	for {
 		began := r.now()
 		ended, err := r.readOn(ctx)
 		if err != nil {
 			r.failed(err)
+			return
+		}
+		if ended && r.strange != nil {
+			r.failed(r.strange)
+			r.begin() // to find that it was mended
 			return
 		}
 		if ended {
@@ -167,16 +174,24 @@ func (r *Revocations) readOn(ctx context.Context) (ended bool, err error) {
 	for _, text := range texts {
 		entry, err := parseEntry(text)
 		if err != nil {
-			return false, err // what is meant is not known, so this is not up to date
+			// What it means is not known, so nothing is up to date; all else is in force.
+			r.strange = err
+			continue
 		}
 		r.add(entry)
 	}
-	if next == "" && r.mark != "" {
-		r.pass++
-	}
 	ended = len(texts) == 0 && next == r.mark
+	if next == "" && r.mark != "" {
+		r.begin()
+	}
 	r.mark = next
 	return ended, nil
+}
+
+// begin begins a pass, at the log's beginning.
+func (r *Revocations) begin() {
+	r.mark, r.strange = "", nil
+	r.pass++
 }
 
 func (r *Revocations) failed(err error) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -17,10 +18,10 @@ import (
 // lockEvery is how often a lock that another has is tried for.
 const lockEvery = 5 * time.Millisecond
 
-// Append keeps a text, of at most 256 bytes, until then. It is on disk when Append
+// Append keeps a text, of 1 to 256 bytes, until then. It is on disk when Append
 // returns. Some 100,000 are kept at most.
 func (l *Log) Append(ctx context.Context, text string, until time.Time) error {
-	if len(text) > maxText {
+	if text == "" || len(text) > maxText {
 		return errText
 	}
 	if err := ctx.Err(); err != nil {
@@ -52,7 +53,11 @@ func (l *Log) Append(ctx context.Context, text string, until time.Time) error {
 	return syncFolder(l.path) // it may just have been made
 }
 
-// ending is where the last whole line of a file ends.
+// torn is what a crash may have left of a line.
+var torn = regexp.MustCompile(`^([0-9]{1,19}( ([A-Z2-7]{0,26}( [A-Za-z0-9+/]*=*)?)?)?)?$`)
+
+// ending is where the last whole line of a file ends. What follows it is to be cut off, so
+// it must be what was left of one of ours.
 func ending(file *os.File) (int64, error) {
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -63,7 +68,7 @@ func ending(file *os.File) (int64, error) {
 		return 0, cause(err)
 	}
 	end := bytes.LastIndexByte(tail, '\n') + 1
-	if end == 0 && size > maxLine {
+	if end == 0 && size > maxLine || !torn.Match(tail[end:]) {
 		return 0, errLine
 	}
 	return size - int64(len(tail)-end), nil
@@ -120,7 +125,7 @@ func (l *Log) standing(file *os.File) (text string, changed bool, err error) {
 	var standing strings.Builder
 	now := l.now().UnixMilli()
 	for from := bufio.NewReader(file); ; {
-		line, whole, err := readLine(from)
+		line, _, whole, err := readLine(from)
 		if err != nil {
 			return "", false, err
 		}
@@ -178,8 +183,19 @@ func (l *Log) lock(file *os.File) (bool, error) {
 		return false, cause(err)
 	}
 	there, err := os.Lstat(l.path)
-	return err == nil && os.SameFile(mine, there), give(file, l.path)
+	if err != nil || !os.SameFile(mine, there) {
+		return false, nil
+	}
+	// Looked at where it stands: what has this name alone is nobody else's file.
+	if linked(there) {
+		return false, ErrMode
+	}
+	return true, give(file, l.path)
 }
+
+// linked reports a file that has another name, too: who may write to the folder could
+// have made one of a file of root's.
+func linked(status os.FileInfo) bool { return status.Sys().(*syscall.Stat_t).Nlink > 1 }
 
 // open opens a file that nobody but its owner can read or write.
 func open(path string, flags int) (*os.File, error) {
@@ -189,7 +205,7 @@ func open(path string, flags int) (*os.File, error) {
 	}
 	status, err := file.Stat()
 	switch {
-	case err != nil || !status.Mode().IsRegular() || status.Mode().Perm()&0o077 != 0:
+	case err != nil || !status.Mode().IsRegular() || status.Mode().Perm()&0o077 != 0 || linked(status):
 		return nil, errors.Join(ErrMode, file.Close())
 	case status.Size() > maxFile:
 		return nil, errors.Join(errSize, file.Close())

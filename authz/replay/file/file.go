@@ -3,7 +3,8 @@
 //
 // Each entry is a line. One is appended at a time, under a lock of the file, and is on
 // disk when Append returns. What a crash left of a line has no end, and is none; a line
-// that is whole and cannot be read is an error, never skipped. Where entries that have
+// that is whole and cannot be read is told to who follows, and hides none of the others.
+// Where entries that have
 // expired are dropped, the file is replaced as a whole.
 //
 // The file is its owner's alone, who is its folder's.
@@ -36,12 +37,12 @@ const (
 )
 
 var (
-	errText = errors.New("file: a text of the log is longer than 256 bytes")
+	errText = errors.New("file: a text of the log is not 1 to 256 bytes")
 	errFull = errors.New("file: the log is full of what has not expired")
 	errLine = errors.New("file: a line of the log is none that was written here; take the line out, or restore the file from a copy")
 	errSize = errors.New("file: the log is longer than 16 MiB, and so none that was written here; restore it from a copy")
 	// ErrMode is of a file that others could have written to, or read.
-	ErrMode = errors.New("file: the log is no regular file, or can be read or written by others than its owner; chmod 600 it")
+	ErrMode = errors.New("file: the log is no regular file, has another name too, or can be read or written by others than its owner; chmod 600 it")
 )
 
 // Log is a log in a file. It is safe for concurrent use, by several processes too.
@@ -62,8 +63,9 @@ func New(path string, now func() time.Time) *Log {
 
 // Since returns what was appended after a mark, the oldest first, and the mark to go on
 // from: not all of it at once, but something where there is something. The first mark
-// is "". A mark is where a line stands, and the line: where the file has another there
-// now, it leads to nothing but the first mark. What has expired may be returned too.
+// is "". "" stands for a line that cannot be read. A mark is where the end of a line
+// stands, and that: where the file has another there now, it leads to nothing but the first
+// mark. What has expired may be returned too.
 func (l *Log) Since(ctx context.Context, mark string) (texts []string, next string, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", err
@@ -107,33 +109,39 @@ func find(file *os.File, mark string) (at int64, found bool) {
 func read(from *bufio.Reader, at int64, mark string) (texts []string, next string, err error) {
 	next = mark
 	for len(texts) < page {
-		line, whole, err := readLine(from)
+		line, length, whole, err := readLine(from)
 		if err != nil || !whole {
 			return texts, next, err
 		}
-		entry, err := parse(line)
-		if err != nil {
-			return nil, "", err
-		}
-		texts, next = append(texts, entry.text), strconv.FormatInt(at, 10)+":"+string(line)
-		at += int64(len(line)) + 1
+		// Of what cannot be read the text is "".
+		entry, _ := parse(line)
+		texts = append(texts, entry.text)
+		at += length
+		next = strconv.FormatInt(at-int64(len(line))-1, 10) + ":" + string(line)
 	}
 	return texts, next, nil
 }
 
-// readLine is the next line without its end. One that has no end is not whole: it is
-// being written, or a crash cut it short.
-func readLine(from *bufio.Reader) (line []byte, whole bool, err error) {
-	line, err = from.ReadSlice('\n')
-	switch {
-	case err == io.EOF && len(line) <= maxLine:
-		return nil, false, nil
-	case err != nil && err != bufio.ErrBufferFull && err != io.EOF:
-		return nil, false, cause(err)
-	case err != nil || len(line) > maxLine:
-		return nil, false, errLine
+// readLine is the next line without its end, or the end of one that is too long to be ours,
+// and how far it reaches. One that has no end is not whole: it is being written, or a crash
+// cut it short.
+func readLine(from *bufio.Reader) (line []byte, length int64, whole bool, err error) {
+	for {
+		part, err := from.ReadSlice('\n')
+		length += int64(len(part))
+		line = append(line, part...)
+		line = line[max(0, len(line)-maxLine-1):]
+		switch {
+		case err == nil:
+			return bytes.TrimSuffix(line, []byte("\n")), length, true, nil
+		case err == io.EOF && length <= maxLine:
+			return nil, length, false, nil
+		case err == io.EOF:
+			return nil, length, false, errLine
+		case err != bufio.ErrBufferFull:
+			return nil, length, false, cause(err)
+		}
 	}
-	return bytes.TrimSuffix(line, []byte("\n")), true, nil
 }
 
 // entry is one line: when it may be forgotten, in Unix milliseconds, and its text.
@@ -149,12 +157,12 @@ func (e entry) line() string {
 
 func parse(line []byte) (entry, error) {
 	fields := strings.Split(string(line), " ")
-	if len(fields) != 3 {
+	if len(fields) != 3 || len(line) >= maxLine { // the end of one that is longer, it may be
 		return entry{}, errLine
 	}
 	until, err := strconv.ParseInt(fields[0], 10, 64)
 	text, undecoded := base64.StdEncoding.Strict().DecodeString(fields[2])
-	if err != nil || undecoded != nil || len(text) > maxText {
+	if err != nil || undecoded != nil || len(text) == 0 || len(text) > maxText {
 		return entry{}, errLine
 	}
 	return entry{until: until, text: string(text)}, nil

@@ -1,11 +1,13 @@
 package file_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,36 +100,59 @@ func TestAnUnfinishedLineIsNone(t *testing.T) {
 	}
 }
 
-// What is whole and cannot be read could revoke something: it is never skipped.
-func TestALineThatCannotBeReadIsAnError(t *testing.T) {
+// What is whole and cannot be read is told, and hides nothing of what stands before or
+// behind it. It is never dropped: it could revoke something.
+func TestALineThatCannotBeReadIsTold(t *testing.T) {
 	for name, change := range map[string]func(string) string{
-		"no line of ours":   func(text string) string { return text + "hello\n" },
-		"in the middle":     func(text string) string { return "hello\n" + text },
-		"an empty line":     func(text string) string { return text + "\n" },
-		"no time":           func(text string) string { return text + "x ABC b25l\n" },
-		"no base64":         func(text string) string { return text + "1 ABC b25\n" },
-		"a field more":      func(text string) string { return text + "1 ABC b25l b25l\n" },
-		"a long line":       func(text string) string { return text + "1 " + strings.Repeat("A", 5_000) + " b25l\n" },
-		"a long text":       func(text string) string { return text + "1 A " + strings.Repeat("AAAA", 90) + "\n" },
-		"no line, and long": func(text string) string { return text + strings.Repeat("A", 5_000) },
-		"a huge file":       func(text string) string { return strings.Repeat(text, 1+(16<<20)/len(text)) },
+		"no line of ours":  func(text string) string { return text + "hello\n" },
+		"in the middle":    func(text string) string { return "hello\n" + text },
+		"an empty line":    func(text string) string { return text + "\n" },
+		"no time":          func(text string) string { return text + "x ABC b25l\n" },
+		"no base64":        func(text string) string { return text + "1 ABC b25\n" },
+		"no text":          func(text string) string { return text + "1 ABC \n" },
+		"a field more":     func(text string) string { return text + "1 ABC b25l b25l\n" },
+		"a long line":      func(text string) string { return text + "1 " + strings.Repeat("A", 50_000) + " b25l\n" },
+		"a long text":      func(text string) string { return text + "1 A " + strings.Repeat("AAAA", 90) + "\n" },
+		"the longest line": func(text string) string { return text + "1 " + strings.Repeat("A", 512-7) + " b25l\n" },
 	} {
 		path := path(t, "one")
 		rewrite(t, path, change)
 		log := file.New(path, nil)
-		var fault error
-		for mark := ""; fault == nil; {
-			texts, next, err := log.Since(t.Context(), mark)
-			if fault = err; err == nil && len(texts) == 0 && next == mark {
-				break
-			}
-			mark = next
+		keep(t, log, "two", time.Hour)
+		texts, mark := after(t, log, "")
+		if diff := cmp.Diff([]string{"", "one", "two"}, slices.Sorted(slices.Values(texts))); diff != "" {
+			t.Errorf("%s: Since() (-want +got):\n%s", name, diff)
 		}
-		if fault == nil {
-			t.Errorf("%s: Since() = nil, want an error", name)
+		keep(t, log, "three", time.Hour)
+		if texts, _ := after(t, log, mark); len(texts) != 1 || texts[0] != "three" {
+			t.Errorf("%s: Since() the mark = %q, want three alone", name, texts)
 		}
 		if err := log.Tidy(t.Context()); err == nil {
 			t.Errorf("%s: Tidy() = nil, want an error", name)
+		}
+	}
+}
+
+// What cannot be the end of a log of ours is an error: who follows is not up to date, and
+// nobody cuts it off.
+func TestAnotherFileIsAnError(t *testing.T) {
+	for name, change := range map[string]func(string) string{
+		"a secret without a line's end": func(string) string { return "hunter2" },
+		"a secret behind a line":        func(text string) string { return text + "hunter2" },
+		"no line, and long":             func(text string) string { return text + strings.Repeat("A", 5_000) },
+		"a huge file":                   func(text string) string { return strings.Repeat(text, 1+(16<<20)/len(text)) },
+	} {
+		path := path(t, "one")
+		rewrite(t, path, change)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := file.New(path, nil).Append(t.Context(), "two", time.Now().Add(time.Hour)); err == nil {
+			t.Errorf("%s: Append() = nil, want an error", name)
+		}
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, before) {
+			t.Errorf("%s: was changed, %v", name, err)
 		}
 	}
 }
@@ -137,6 +162,7 @@ func TestOthersFilesAreRefused(t *testing.T) {
 		"can be read by others":    func(path string) error { return os.Chmod(path, 0o644) },
 		"can be written by others": func(path string) error { return os.Chmod(path, 0o620) },
 		"is a folder":              func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+		"has another name":         func(path string) error { return os.Link(path, path+".too") },
 		"is a link": func(path string) error {
 			return errors.Join(os.Rename(path, path+".moved"), os.Symlink(path+".moved", path))
 		},

@@ -20,7 +20,7 @@ const (
 )
 
 var (
-	errText = errors.New("redis: a text of the log is longer than 256 bytes")
+	errText = errors.New("redis: a text of the log is not 1 to 256 bytes")
 	errFull = errors.New("redis: the log is full of what has not expired")
 )
 
@@ -66,9 +66,9 @@ func (e *Engine) logKeys() []string {
 	return []string{e.prefix + "log", e.prefix + "log:texts", e.prefix + "log:ends"}
 }
 
-// Append keeps a text, of at most 256 bytes, until then. 100,000 are kept at most.
+// Append keeps a text, of 1 to 256 bytes, until then. 100,000 are kept at most.
 func (e *Engine) Append(ctx context.Context, entry string, until time.Time) error {
-	if len(entry) > maxText {
+	if entry == "" || len(entry) > maxText {
 		return errText
 	}
 	arguments := []string{entry, text(until.UnixMilli() + 1), text(maxLog), rand.Text()}

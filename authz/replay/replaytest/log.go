@@ -71,8 +71,10 @@ func log(t *testing.T, logs Logs) {
 	if texts, _ := rest(t, logs[1], last); len(texts) > 0 {
 		t.Errorf("Since() the end returns %d texts", len(texts))
 	}
-	if err := logs[0].Append(t.Context(), strings.Repeat("x", 257), time.Now().Add(time.Hour)); err == nil {
-		t.Error("Append() of 257 bytes = nil, want an error")
+	for _, text := range []string{"", strings.Repeat("x", 257)} {
+		if err := logs[0].Append(t.Context(), text, time.Now().Add(time.Hour)); err == nil {
+			t.Errorf("Append() of %d bytes = nil, want an error", len(text))
+		}
 	}
 }
 
