@@ -35,8 +35,8 @@ var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 // ParseKey reads a JWK (RFC 7518 §6.2, §6.3, RFC 8037 §2). It returns nil for one that
 // cannot be used: of an unknown type or curve, symmetric, private, RSA of too few or too
-// many bits, with a bad exponent or with factors that can be found, or off its curve. What
-// else the JWK says is not looked at.
+// many bits, with a bad exponent or with factors that can be found, off its curve, or of
+// small order on it. What else the JWK says is not looked at.
 func ParseKey(members map[string]any) *Key {
 	for _, name := range privateMembers {
 		if _, private := members[name]; private {
@@ -91,7 +91,7 @@ func parseEC(members map[string]any) *Key {
 
 func parseEd25519(members map[string]any) *Key {
 	x, ok := octets(members, "x")
-	if !ok || members["crv"] != "Ed25519" || len(x) != ed25519.PublicKeySize {
+	if !ok || members["crv"] != "Ed25519" || len(x) != ed25519.PublicKeySize || !isSoundEd25519(x) {
 		return nil
 	}
 	return &Key{Public: ed25519.PublicKey(x), Thumbprint: thumbprint(`{"crv":"Ed25519","kty":"OKP","x":"%s"}`, encode(x))}
@@ -127,7 +127,7 @@ func thumbprint(format string, values ...any) [sha256.Size]byte {
 
 func isSoundRSA(modulus, exponent *big.Int) bool {
 	bits := modulus.BitLen()
-	return bits >= minRSABits && bits <= maxRSABits && modulus.Bit(0) == 1 && !isROCA(modulus) &&
+	return bits >= minRSABits && bits <= maxRSABits && modulus.Bit(0) == 1 && !hasSmallFactor(modulus) && !isROCA(modulus) &&
 		exponent.Bit(0) == 1 && exponent.Cmp(big.NewInt(3)) >= 0 && exponent.Cmp(big.NewInt(math.MaxInt32)) <= 0
 }
 
