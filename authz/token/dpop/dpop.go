@@ -11,6 +11,8 @@ package dpop
 
 import (
 	"context"
+	"crypto"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
@@ -28,6 +30,9 @@ const (
 	maxText = 256
 	// maxAhead is how far a client's clock may be ahead of ours.
 	maxAhead = 10 * time.Second
+	// maxRSABits and maxExponent bound the work of verifying a proof.
+	maxRSABits  = 4096
+	maxExponent = 65537
 )
 
 // Replays remembers which proofs were used. It is safe for concurrent use.
@@ -133,7 +138,7 @@ func (v *Verifier) signed(p *proof) error {
 	if !slices.Contains(v.algorithms, p.Algorithm) {
 		return fmt.Errorf("proof: %w", authz.ProofAlgorithm)
 	}
-	if p.key = jose.ParseKey(p.Key); p.key == nil {
+	if p.key = jose.ParseKey(p.Key); p.key == nil || isCostly(p.key.Public) {
 		return fmt.Errorf("proof: %w: jwk is absent, or no public key that is taken", authz.ProofMalformed)
 	}
 	if !jose.Fits(p.key.Public, p.Algorithm) {
@@ -143,6 +148,13 @@ func (v *Verifier) signed(p *proof) error {
 		return fmt.Errorf("proof: %w", authz.ProofSignature)
 	}
 	return nil
+}
+
+// isCostly reports a key that takes long to verify by, which whoever makes it can choose:
+// it is their own work that they have others do.
+func isCostly(key crypto.PublicKey) bool {
+	public, ok := key.(*rsa.PublicKey)
+	return ok && (public.N.BitLen() > maxRSABits || public.E > maxExponent)
 }
 
 // meant checks that the proof is for this method and URL (checks 8 and 9), which it

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -253,6 +254,33 @@ func TestStoreThatCannotTellRefuses(t *testing.T) {
 	for _, fault := range []error{errors.New("store: full"), authz.ProofMissing, context.DeadlineExceeded} {
 		_, err := New(goodConfig(), nil, &fakeReplays{fault: fault}).Verify(t.Context(), call(prove(goodHeader("ES256"), goodClaims())))
 		wantReason(t, err, authz.ReplaysUnavailable)
+	}
+}
+
+// TestWorkOfAProofIsBounded has keys that issuers may have, each larger than the last that
+// a proof may be made with.
+func TestWorkOfAProofIsBounded(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		bits     uint
+		exponent int64
+		want     authz.Reason
+	}{
+		{"as large as may be", 4096, 65537, authz.ProofSignature},
+		{"a bit larger", 4097, 65537, authz.ProofMalformed},
+		{"as an issuer's", 8192, 65537, authz.ProofMalformed},
+		{"another exponent", 2048, 65539, authz.ProofMalformed},
+	} {
+		members := object{"kty": "RSA", "e": encode(big.NewInt(test.exponent).Bytes())}
+		for n := new(big.Int).Lsh(big.NewInt(1), test.bits-1); jose.ParseKey(members) == nil; n.Add(n, big.NewInt(1)) {
+			members["n"] = encode(n.Bytes())
+		}
+		header := must(json.Marshal(object{"typ": "dpop+jwt", "alg": "PS256", "jwk": members}))
+		proof := signParts(string(header), string(must(json.Marshal(goodClaims()))), "PS256")
+		_, err := New(goodConfig(), nil, &fakeReplays{}).Verify(t.Context(), call(proof))
+		if got := authz.ReasonOf(err); got != test.want {
+			t.Errorf("%s: Verify() = %v, want %v", test.name, err, test.want)
+		}
 	}
 }
 
