@@ -21,6 +21,9 @@ const (
 	xfccGo        = "authz/certificate/xfcc.go"
 	jsonGo        = "authz/json.go"
 	matchGo       = "authz/contract/match.go"
+	logGo         = "authz/audit/log.go"
+	replayGo      = "authz/replay/replay.go"
+	appendGo      = "authz/replay/file/append.go"
 	extensionGo   = "authz/contract/extension.go"
 	inspectGo     = "authz/contract/inspect.go"
 	bodyGo        = "authz/contract/body.go"
@@ -35,9 +38,12 @@ const (
 	dpopGo        = "authz/token/dpop/dpop.go"
 	proofGo       = "authz/token/dpop/proof.go"
 	nonceGo       = "authz/token/dpop/nonce.go"
+	keyGo         = "authz/token/jose/key.go"
+	weakGo        = "authz/token/jose/weak.go"
 	keySetGo      = "authz/token/jwks/set.go"
 	ownershipGo   = "authz/ownership/ownership.go"
 	allowGo       = "envoy/allow.go"
+	revokeGo      = "cmd/countersign/revoke.go"
 	standardRego  = "rego/library/standard.rego"
 	amountsRego   = "rego/library/amounts.rego"
 	siteRego      = "examples/openbanking/policy/site.rego"
@@ -49,7 +55,7 @@ const (
 // mutations are the checks that stories rely on, in the order in which a request
 // meets them. Where several checks stand behind one another, so that one alone is
 // not missed, all of them are taken out at once.
-var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofPolicies, ofAnswers)
+var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofPolicies, ofAnswers, ofStores)
 
 // ofTargets are those of what is asked for.
 var ofTargets = []mutation{
