@@ -15,26 +15,26 @@ import (
 // TestTranscriptsAreTold holds what is shown of a command against what it tells, which
 // the command's own tests hold.
 func TestTranscriptsAreTold(t *testing.T) {
-	for _, command := range []string{"explain", "token"} {
-		shown, text := 0, page(t, command+".md")
+	for name, scripts := range map[string]string{"explain": "explain", "token": "token", "writing-policies": "script"} {
+		shown, text := 0, page(t, name+".md")
 		for _, b := range blocksOf(text) {
-			name, ok := strings.CutPrefix(b.mark, "transcript ")
+			script, ok := strings.CutPrefix(b.mark, "transcript ")
 			if !ok {
 				continue
 			}
-			archive := txtar.Parse([]byte(page(t, filepath.Join("..", "cmd", "countersign", "testdata", command, name+".txtar"))))
+			archive := txtar.Parse([]byte(page(t, filepath.Join("..", "cmd", "countersign", "testdata", scripts, script+".txtar"))))
 			for _, file := range archive.Files {
 				if file.Name != "want" {
 					continue
 				}
 				shown++
 				if string(file.Data) != b.text {
-					t.Errorf("%s.md:%d: differs from what is told:\n%s", command, b.line, file.Data)
+					t.Errorf("%s.md:%d: differs from what is told:\n%s", name, b.line, file.Data)
 				}
 			}
 		}
 		if shown != strings.Count(text, "<!-- test: transcript ") || shown == 0 {
-			t.Errorf("%s.md: %d transcripts were compared, which are not all", command, shown)
+			t.Errorf("%s.md: %d transcripts were compared, which are not all", name, shown)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package docs_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -19,6 +21,63 @@ func TestInputNamesEveryKey(t *testing.T) {
 	real := leaves("input", verdict.Reply.Metadata["input"])
 	documented := firsts(t, rows(page(t, "input-and-result.md"), "Key"))
 	same(t, documented, real)
+}
+
+// TestInputTypesAreTheSchemas holds each key's type against what policies are checked by.
+func TestInputTypesAreTheSchemas(t *testing.T) {
+	text, err := rego.InputSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var whole map[string]any
+	if err := json.Unmarshal(text, &whole); err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, row := range rows(page(t, "input-and-result.md"), "Key") {
+		documented = append(documented, strings.Trim(row[0], "`")+" "+row[1])
+	}
+	same(t, documented, typed("input", whole))
+}
+
+// typed are the keys below a schema, each with its type in the page's words.
+func typed(at string, schema map[string]any) []string {
+	if items, ok := schema["items"].(map[string]any); ok && items["properties"] != nil {
+		return typed(at+"[]", items)
+	}
+	properties, closed := schema["properties"].(map[string]any)
+	if !closed {
+		return []string{at + " " + inWords(schema)}
+	}
+	var found []string
+	for key, property := range properties {
+		found = append(found, typed(at+"."+key, property.(map[string]any))...)
+	}
+	return found
+}
+
+func inWords(schema map[string]any) string {
+	several := func(of string) string {
+		each, ok := schema[of].(map[string]any)
+		if !ok {
+			return ""
+		}
+		first, rest, _ := strings.Cut(inWords(each), " of ")
+		return strings.TrimSuffix(" of "+first+"s of "+rest, " of ")
+	}
+	switch schema["type"] {
+	case "string":
+		return "text"
+	case "integer":
+		return map[any]string{nil: "number", "nanoseconds": "duration", "nanoseconds since 1970": "instant"}[schema["description"]]
+	case "array":
+		return "array" + several("items")
+	case "object":
+		return "object" + several("additionalProperties")
+	case nil:
+		return "any"
+	}
+	return fmt.Sprint(schema["type"])
 }
 
 func TestInputOfNobodyHasNoOtherKeys(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/loader"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/types"
 
 	"github.com/countersign-io/countersign/authz"
 )
@@ -57,6 +58,7 @@ func (s *source) uncompiled(ctx context.Context) (*compiled, error) {
 	}
 	compiler := ast.NewCompiler().
 		WithCapabilities(capabilities()).
+		WithSchemas(inputSchema()).
 		WithDefaultRegoVersion(ast.RegoV1).
 		WithPathConflictsCheck(storage.NonEmpty(ctx, store, txn)).
 		WithStrict(true).
@@ -180,12 +182,21 @@ func what(fault *ast.Error) string {
 	if name, absent := absentBuiltin(fault); absent {
 		return name + " is not for policies: " + impurity(name)
 	}
-	return fault.Message
+	if detail, misspelt := unknownKey(fault); misspelt {
+		return spelled(detail.Ref[:detail.Pos]) + " has no " + detail.Ref[detail.Pos].String()
+	}
+	return fault.Message + mismatch(fault)
 }
 
 func fix(fault *ast.Error) string {
 	if _, absent := absentBuiltin(fault); absent {
 		return "decide on what the input and the data hold"
+	}
+	if detail, misspelt := unknownKey(fault); misspelt {
+		return suggestion(detail)
+	}
+	if fault.Code == ast.TypeErr {
+		return "correct it; countersign schema prints what each fact of the input is"
 	}
 	return correctIt
 }
@@ -194,4 +205,35 @@ func fix(fault *ast.Error) string {
 func absentBuiltin(fault *ast.Error) (string, bool) {
 	name, called := strings.CutPrefix(fault.Message, "undefined function ")
 	return name, called && forbidden(name)
+}
+
+// unknownKey is a reference to what the input's schema does not have.
+func unknownKey(fault *ast.Error) (*ast.RefErrInvalidDetail, bool) {
+	detail, ok := fault.Details.(*ast.RefErrInvalidDetail)
+	return detail, ok && detail.Ref.HasPrefix(ast.InputRootRef) && len(detail.OneOf) > 0
+}
+
+func suggestion(detail *ast.RefErrInvalidDetail) string {
+	known := make([]string, len(detail.OneOf))
+	for i, key := range detail.OneOf {
+		known[i] = strings.Trim(key.String(), `"`)
+	}
+	meant, _ := detail.Ref[detail.Pos].Value.(ast.String)
+	return authz.Suggest(string(meant), known)
+}
+
+// maxTypes is how much of two types is worth reading in one line.
+const maxTypes = 80
+
+// mismatch says of which types the two sides are that can never be equal.
+func mismatch(fault *ast.Error) string {
+	detail, ok := fault.Details.(*ast.UnificationErrDetail)
+	if !ok {
+		return ""
+	}
+	sides := types.Sprint(detail.Left) + " is never " + types.Sprint(detail.Right)
+	if len(sides) > maxTypes {
+		return ": the two are never equal"
+	}
+	return ": " + sides
 }

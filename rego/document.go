@@ -24,14 +24,16 @@ type section struct {
 	key    *ast.Term
 	known  func(f *known) bool
 	fields []field[*known]
-	// value is for a section without fields.
+	// value is for a section without fields, and so is shape.
 	value func(f *known) *ast.Term
+	shape shape
 }
 
 // field is a key below a section's. Its value is nil for a fact that is not known:
 // the key is absent then, never null.
 type field[From any] struct {
 	key   *ast.Term
+	shape shape
 	value func(from From) *ast.Term
 }
 

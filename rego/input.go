@@ -32,58 +32,58 @@ func sections() []section {
 			known:  func(f *known) bool { return f.Certificate != nil },
 			fields: certificateFields(),
 		},
-		section{key: ast.StringTerm("objects"), value: objects},
+		section{key: ast.StringTerm("objects"), shape: listOf(isNamed), value: objects},
 		section{
 			key:    ast.StringTerm("consent"),
 			known:  func(f *known) bool { return f.Consent != nil },
 			fields: consentFields(),
 		},
 		section{key: ast.StringTerm("region"), fields: regionFields()},
-		section{key: ast.StringTerm("environment"), value: func(f *known) *ast.Term { return text(f.Environment) }},
+		section{key: ast.StringTerm("environment"), shape: isText, value: func(f *known) *ast.Term { return text(f.Environment) }},
 	)
 }
 
-func fact(key string, value func(f *known) *ast.Term) field[*known] {
-	return field[*known]{key: ast.StringTerm(key), value: value}
+func fact(key string, is shape, value func(f *known) *ast.Term) field[*known] {
+	return field[*known]{key: ast.StringTerm(key), shape: is, value: value}
 }
 
 func requestFields() []field[*known] {
 	return []field[*known]{
-		fact("method", func(f *known) *ast.Term { return text(f.Request.Method) }),
-		fact("path", func(f *known) *ast.Term { return text(f.Target.Path) }),
-		fact("host", func(f *known) *ast.Term { return text(f.Request.Host) }),
-		fact("address", func(f *known) *ast.Term { return text(f.Request.Address) }),
-		fact("time", func(f *known) *ast.Term { return instant(f.Time) }),
+		fact("method", isText, func(f *known) *ast.Term { return text(f.Request.Method) }),
+		fact("path", isText, func(f *known) *ast.Term { return text(f.Target.Path) }),
+		fact("host", isText, func(f *known) *ast.Term { return text(f.Request.Host) }),
+		fact("address", isText, func(f *known) *ast.Term { return text(f.Request.Address) }),
+		fact("time", isInstant, func(f *known) *ast.Term { return instant(f.Time) }),
 	}
 }
 
 func callerFields() []field[*known] {
 	return []field[*known]{
-		fact("kind", func(f *known) *ast.Term { return text(f.caller.Kind.String()) }),
-		fact("issuer", func(f *known) *ast.Term { return text(f.caller.Issuer) }),
-		fact("subject", func(f *known) *ast.Term { return text(f.caller.Subject) }),
-		fact("client", func(f *known) *ast.Term { return text(f.caller.Client) }),
-		fact("tenant", func(f *known) *ast.Term { return text(f.caller.Tenant) }),
-		fact("roles", func(f *known) *ast.Term { return list(f.caller.Roles) }),
-		fact("scopes", func(f *known) *ast.Term { return list(f.caller.Scopes) }),
-		fact("actor", func(f *known) *ast.Term { return text(f.caller.Actor) }),
+		fact("kind", isText, func(f *known) *ast.Term { return text(f.caller.Kind.String()) }),
+		fact("issuer", isText, func(f *known) *ast.Term { return text(f.caller.Issuer) }),
+		fact("subject", isText, func(f *known) *ast.Term { return text(f.caller.Subject) }),
+		fact("client", isText, func(f *known) *ast.Term { return text(f.caller.Client) }),
+		fact("tenant", isText, func(f *known) *ast.Term { return text(f.caller.Tenant) }),
+		fact("roles", isTexts, func(f *known) *ast.Term { return list(f.caller.Roles) }),
+		fact("scopes", isTexts, func(f *known) *ast.Term { return list(f.caller.Scopes) }),
+		fact("actor", isText, func(f *known) *ast.Term { return text(f.caller.Actor) }),
 	}
 }
 
 func tokenFields() []field[*known] {
 	return []field[*known]{
-		fact("issuer", func(f *known) *ast.Term { return text(f.Token.Issuer) }),
-		fact("claims", claims),
-		fact("issued_at", func(f *known) *ast.Term { return instant(f.Token.IssuedAt) }),
-		fact("expires_at", func(f *known) *ast.Term { return instant(f.Token.ExpiresAt) }),
-		fact("lifetime", lifetime),
-		fact("acr", func(f *known) *ast.Term { return text(f.Token.ACR) }),
-		fact("amr", func(f *known) *ast.Term { return list(f.Token.AMR) }),
-		fact("auth_time", func(f *known) *ast.Term { return instant(f.Token.AuthTime) }),
+		fact("issuer", isText, func(f *known) *ast.Term { return text(f.Token.Issuer) }),
+		fact("claims", isOpen, claims),
+		fact("issued_at", isInstant, func(f *known) *ast.Term { return instant(f.Token.IssuedAt) }),
+		fact("expires_at", isInstant, func(f *known) *ast.Term { return instant(f.Token.ExpiresAt) }),
+		fact("lifetime", isDuration, lifetime),
+		fact("acr", isText, func(f *known) *ast.Term { return text(f.Token.ACR) }),
+		fact("amr", isTexts, func(f *known) *ast.Term { return list(f.Token.AMR) }),
+		fact("auth_time", isInstant, func(f *known) *ast.Term { return instant(f.Token.AuthTime) }),
 		// No binding is a fact, too: the list is there, and empty.
-		fact("binding", func(f *known) *ast.Term { return array(f.Token.Bindings, text) }),
-		field[*known]{key: keyDetails, value: details},
-		fact("environment", func(f *known) *ast.Term { return text(f.Token.Environment) }),
+		fact("binding", isTexts, func(f *known) *ast.Term { return array(f.Token.Bindings, text) }),
+		field[*known]{key: keyDetails, shape: listOf(isOpen), value: details},
+		fact("environment", isText, func(f *known) *ast.Term { return text(f.Token.Environment) }),
 	}
 }
 
@@ -124,24 +124,24 @@ func lifetime(f *known) *ast.Term {
 
 func certificateFields() []field[*known] {
 	return []field[*known]{
-		fact("thumbprint", func(f *known) *ast.Term {
+		fact("thumbprint", isText, func(f *known) *ast.Term {
 			return text(base64.RawURLEncoding.EncodeToString(f.Certificate.Thumbprint[:]))
 		}),
-		said("subject", func(i *authz.Identity) *ast.Term { return text(i.Subject) }),
-		said("uris", func(i *authz.Identity) *ast.Term { return list(i.URIs) }),
-		said("dns", func(i *authz.Identity) *ast.Term { return list(i.DNS) }),
-		said("spiffe", func(i *authz.Identity) *ast.Term { return text(i.SPIFFE) }),
-		said("country", func(i *authz.Identity) *ast.Term { return text(i.Country) }),
-		said("not_before", func(i *authz.Identity) *ast.Term { return instant(i.NotBefore) }),
-		said("not_after", func(i *authz.Identity) *ast.Term { return instant(i.NotAfter) }),
-		said("qualified", func(i *authz.Identity) *ast.Term { return ast.InternedTerm(i.Qualified) }),
-		said("psd2", psd2),
+		said("subject", isText, func(i *authz.Identity) *ast.Term { return text(i.Subject) }),
+		said("uris", isTexts, func(i *authz.Identity) *ast.Term { return list(i.URIs) }),
+		said("dns", isTexts, func(i *authz.Identity) *ast.Term { return list(i.DNS) }),
+		said("spiffe", isText, func(i *authz.Identity) *ast.Term { return text(i.SPIFFE) }),
+		said("country", isText, func(i *authz.Identity) *ast.Term { return text(i.Country) }),
+		said("not_before", isInstant, func(i *authz.Identity) *ast.Term { return instant(i.NotBefore) }),
+		said("not_after", isInstant, func(i *authz.Identity) *ast.Term { return instant(i.NotAfter) }),
+		said("qualified", isBoolean, func(i *authz.Identity) *ast.Term { return ast.InternedTerm(i.Qualified) }),
+		said("psd2", isPSD2, psd2),
 	}
 }
 
 // said is a fact that a certificate says of its holder, absent where it cannot say so.
-func said(key string, value func(i *authz.Identity) *ast.Term) field[*known] {
-	return fact(key, func(f *known) *ast.Term {
+func said(key string, is shape, value func(i *authz.Identity) *ast.Term) field[*known] {
+	return fact(key, is, func(f *known) *ast.Term {
 		identity := f.Identity()
 		if identity == nil {
 			return nil
@@ -195,14 +195,14 @@ func appendKnown(pairs []pair, key, value *ast.Term) []pair {
 
 func consentFields() []field[*known] {
 	return []field[*known]{
-		fact("id", func(f *known) *ast.Term { return text(f.Consent.ID) }),
-		fact("status", func(f *known) *ast.Term { return text(f.Consent.Status) }),
-		fact("client", func(f *known) *ast.Term { return text(f.Consent.Client) }),
-		fact("subject", func(f *known) *ast.Term { return text(f.Consent.Subject) }),
-		fact("permissions", func(f *known) *ast.Term { return list(f.Consent.Permissions) }),
-		fact("objects", func(f *known) *ast.Term { return array(f.Consent.Objects, consented) }),
-		fact("expires_at", func(f *known) *ast.Term { return instant(f.Consent.ExpiresAt) }),
-		fact("open_ended", func(f *known) *ast.Term { return ast.InternedTerm(f.Consent.OpenEnded) }),
+		fact("id", isText, func(f *known) *ast.Term { return text(f.Consent.ID) }),
+		fact("status", isText, func(f *known) *ast.Term { return text(f.Consent.Status) }),
+		fact("client", isText, func(f *known) *ast.Term { return text(f.Consent.Client) }),
+		fact("subject", isText, func(f *known) *ast.Term { return text(f.Consent.Subject) }),
+		fact("permissions", isTexts, func(f *known) *ast.Term { return list(f.Consent.Permissions) }),
+		fact("objects", listOf(isConsented), func(f *known) *ast.Term { return array(f.Consent.Objects, consented) }),
+		fact("expires_at", isInstant, func(f *known) *ast.Term { return instant(f.Consent.ExpiresAt) }),
+		fact("open_ended", isBoolean, func(f *known) *ast.Term { return ast.InternedTerm(f.Consent.OpenEnded) }),
 	}
 }
 
@@ -214,9 +214,9 @@ func consented(object authz.Object) *ast.Term {
 
 func regionFields() []field[*known] {
 	return []field[*known]{
-		fact("service", func(f *known) *ast.Term { return text(f.Region.Service) }),
-		fact("caller", func(f *known) *ast.Term { return text(f.Region.Caller) }),
-		fact("objects", objectRegions),
+		fact("service", isText, func(f *known) *ast.Term { return text(f.Region.Service) }),
+		fact("caller", isText, func(f *known) *ast.Term { return text(f.Region.Caller) }),
+		fact("objects", isTexts, objectRegions),
 	}
 }
 

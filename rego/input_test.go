@@ -375,9 +375,9 @@ seen contains value if {
 	input.operation.id
 	value := data.site.inner with data.handed as input.operation
 }
-seen contains value if value := data.site.again with input as input.caller
+seen contains value if value := data.site.again with input as {"attributes": input.caller}
 inner := data.handed.permission
-again := input.subject
+again := input.attributes.subject
 `,
 }
 

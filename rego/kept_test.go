@@ -52,7 +52,7 @@ decision if {
 	input.operation.id
 	input.operation.parameters.AccountId
 	input.objects[_].owned
-	input.caller.unheard
+	true with input.caller.unheard as 1
 	input.token.claims.second_signer
 }
 `)

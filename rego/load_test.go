@@ -136,6 +136,32 @@ func TestPoliciesThatDoNotLoad(t *testing.T) {
 	}
 }
 
+// TestMisspeltInput holds that a fact which no input has is a fault of the policy, not a
+// condition that never holds.
+func TestMisspeltInput(t *testing.T) {
+	for name, c := range map[string]struct{ body, want string }{
+		"a section":             {`input.tokn.subject == "ann"`, `site.rego:4: input has no "tokn"; did you mean "token"?`},
+		"a fact":                {`input.caller.subjct == "ann"`, `site.rego:4: input.caller has no "subjct"; did you mean "subject"?`},
+		"a fact in the wrong":   {`input.token.subject == "ann"`, `site.rego:4: input.token has no "subject"; known are acr, amr, auth_time, `},
+		"a fact of an object":   {`input.objects[_].owner`, `site.rego:4: input.objects[_] has no "owner"; did you mean "owned"?`},
+		"a local name":          {"caller := input.caller\n\tcaller.rols", `caller.rols`},
+		"below a text":          {`input.caller.kind.name`, `site.rego:4: undefined ref: input.caller.kind.name`},
+		"a key of another type": {`input.caller[0]`, `site.rego:4: input.caller has no 0; known are`},
+		"what is never equal":   {`input.caller.roles == "admin"`, `site.rego:4: match error: array[string] is never string`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			module := "package countersign.site\n\ndeny contains \"x\" if {\n\t" + c.body + "\n}\n"
+			_, err := New(Config{Path: write(t, map[string]string{"site.rego": module})})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("New = %v, want %q", err, c.want)
+			}
+		})
+	}
+	open := "input.token.claims.any.thing\n\tinput.parsed_body.any.thing\n\tinput.attributes.any.thing\n\t" +
+		"input.operation.parameters.any\n\tinput.parsed_query.any[0]\n\tinput.token.authorization_details[_].any.thing"
+	own(t, "package site\n\ndecision if {\n\t"+open+"\n}\n")
+}
+
 func TestPathThatIsNot(t *testing.T) {
 	_, err := New(Config{Path: filepath.Join(t.TempDir(), "none")})
 	var found authz.Problems

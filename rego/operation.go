@@ -6,39 +6,39 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-func declaration(key string, value func(o *authz.Operation) *ast.Term) field[*authz.Operation] {
-	return field[*authz.Operation]{key: ast.StringTerm(key), value: value}
+func declaration(key string, is shape, value func(o *authz.Operation) *ast.Term) field[*authz.Operation] {
+	return field[*authz.Operation]{key: ast.StringTerm(key), shape: is, value: value}
 }
 
 // operationFields are what the contract says of an operation, whatever is requested.
 func operationFields() []field[*authz.Operation] {
 	return []field[*authz.Operation]{
-		declaration("id", func(o *authz.Operation) *ast.Term { return text(o.ID) }),
-		declaration("api", func(o *authz.Operation) *ast.Term { return text(o.API) }),
-		declaration("audiences", func(o *authz.Operation) *ast.Term { return list(o.Audiences) }),
-		declaration("path", func(o *authz.Operation) *ast.Term { return text(o.Path) }),
-		declaration("method", func(o *authz.Operation) *ast.Term { return text(o.Method) }),
-		declaration("scopes", func(o *authz.Operation) *ast.Term {
+		declaration("id", isText, func(o *authz.Operation) *ast.Term { return text(o.ID) }),
+		declaration("api", isText, func(o *authz.Operation) *ast.Term { return text(o.API) }),
+		declaration("audiences", isTexts, func(o *authz.Operation) *ast.Term { return list(o.Audiences) }),
+		declaration("path", isText, func(o *authz.Operation) *ast.Term { return text(o.Path) }),
+		declaration("method", isText, func(o *authz.Operation) *ast.Term { return text(o.Method) }),
+		declaration("scopes", isTextLists, func(o *authz.Operation) *ast.Term {
 			return array(o.Security, func(r authz.Requirement) *ast.Term { return texts(r.Scopes) })
 		}),
-		declaration("permission", func(o *authz.Operation) *ast.Term { return text(o.Permission) }),
-		declaration("consent", func(o *authz.Operation) *ast.Term {
+		declaration("permission", isText, func(o *authz.Operation) *ast.Term { return text(o.Permission) }),
+		declaration("consent", isTextLists, func(o *authz.Operation) *ast.Term {
 			if len(o.Consent) == 0 {
 				return nil
 			}
 			return array(o.Consent, texts)
 		}),
-		declaration("regions", func(o *authz.Operation) *ast.Term {
+		declaration("regions", isTexts, func(o *authz.Operation) *ast.Term {
 			if len(o.Regions) == 0 {
 				return nil
 			}
 			return texts(o.Regions)
 		}),
-		declaration("step_up", stepUp),
-		declaration("limits", limits),
-		declaration("grant", func(o *authz.Operation) *ast.Term { return text(o.Grant) }),
-		declaration("public", func(o *authz.Operation) *ast.Term { return ast.InternedTerm(o.TakesAnonymous()) }),
-		declaration("stream", func(o *authz.Operation) *ast.Term { return ast.InternedTerm(o.Stream) }),
+		declaration("step_up", isStepUp, stepUp),
+		declaration("limits", listOf(isLimit), limits),
+		declaration("grant", isText, func(o *authz.Operation) *ast.Term { return text(o.Grant) }),
+		declaration("public", isBoolean, func(o *authz.Operation) *ast.Term { return ast.InternedTerm(o.TakesAnonymous()) }),
+		declaration("stream", isBoolean, func(o *authz.Operation) *ast.Term { return ast.InternedTerm(o.Stream) }),
 	}
 }
 

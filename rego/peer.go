@@ -16,25 +16,29 @@ var extAuthz = ast.ObjectTerm(
 // find what they read. What is not known is absent here, where the plugin has null.
 func peerSections() []section {
 	return []section{
-		{key: ast.StringTerm("version"), value: func(*known) *ast.Term { return extAuthz }},
+		{key: ast.StringTerm("version"), shape: isVersion, value: func(*known) *ast.Term { return extAuthz }},
 		{
 			key:   ast.StringTerm("attributes"),
+			shape: isOpen,
 			known: func(f *known) bool { return f.Request.Attributes != nil },
 			value: func(f *known) *ast.Term { return f.foreign(f.Request.Attributes()) },
 		},
-		{key: ast.StringTerm("parsed_path"), value: parsedPath},
-		{key: ast.StringTerm("parsed_query"), value: parsedQuery},
+		{key: ast.StringTerm("parsed_path"), shape: isTexts, value: parsedPath},
+		{key: ast.StringTerm("parsed_query"), shape: shape{"type": "object", "additionalProperties": isTexts}, value: parsedQuery},
 		{
 			key:   ast.StringTerm("parsed_body"),
+			shape: isAny,
 			known: func(f *known) bool { return f.Inspection.Parsed },
 			value: func(f *known) *ast.Term { return f.foreign(f.Inspection.Body) },
 		},
 		{
 			key:   ast.StringTerm("truncated_body"),
+			shape: isBoolean,
 			value: func(f *known) *ast.Term { return ast.InternedTerm(f.Request.Truncated) },
 		},
 		{
 			key:   ast.StringTerm("source_principal"),
+			shape: isText,
 			value: func(f *known) *ast.Term { return text(f.Request.Principal) },
 		},
 	}

@@ -6,6 +6,8 @@
 // built-ins that reach the network, the file system or the environment do not
 // compile, and time and randomness are pinned to the decision.
 //
+// A reference to what the input never has does not compile either: see InputSchema.
+//
 // What a policy cannot decide is an error, never an allow: an undefined result, a
 // result of the wrong shape, an evaluation that fails. The Pipeline denies it.
 package rego

@@ -127,7 +127,7 @@ decision if {
 		"all claims":                     {"count(input.token.claims) > 1", []string{"input.token.claims"}},
 		"another part of the body":       {"not input.parsed_body.Data.Creditor", []string{"input.parsed_body.Data.Creditor"}},
 		"what a part of the body is in":  {"count(input.parsed_body.Data) == 0", []string{"input.parsed_body.Data"}},
-		"what no document has":           {"not input.caller.unheard; not input.unheard", nil},
+		"what no document has":           {"true with input.caller.unheard as 1 with input.unheard as 1", nil},
 		"nothing at all":                 {"true", nil},
 		"another fact":                   {"input.caller.subject", []string{"input.caller.subject"}},
 		"a fact that is absent":          {"not input.caller.actor", []string{"input.caller.actor"}},

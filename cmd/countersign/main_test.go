@@ -53,8 +53,8 @@ func exits(script *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// schema is of the database that testdata/base/countersign.yaml asks.
-const schema = `
+// tables are of the database that testdata/base/countersign.yaml asks.
+const tables = `
 	create table accounts (id text, owner text, issuer text);
 	create table consents (id text, issuer text, status text, client text, subject text, permissions text, objects text, expires_at text);`
 
@@ -74,7 +74,7 @@ func furnish(dir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = database.Exec(schema)
+	_, err = database.Exec(tables)
 	return errors.Join(err, database.Close())
 }
 
