@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -95,7 +96,7 @@ func decisionParts(name string) []string {
 func (s *source) intrusions() authz.Problems {
 	var problems authz.Problems
 	for name, module := range s.modules {
-		if strings.HasPrefix(name, libraryFolder) {
+		if isLibrary(name) {
 			continue
 		}
 		if module.Package.Path.HasPrefix(standard) {
@@ -128,6 +129,10 @@ func (s *source) intrusion(rule *ast.Rule) authz.Problems {
 		return authz.Problems{s.problem(rule.Location,
 			"deny and waive must be sets", "write: deny contains \"reason\" if {…}")}
 	}
+	if code := sayingOf(rule).code; hook && code != "" && !authz.IsCode(code) {
+		return authz.Problems{s.problem(rule.Location,
+			fmt.Sprintf("%q is no reason: every decision with it would be a policy_error", code), "write a code, [a-z0-9_]{1,64}")}
+	}
 	return nil
 }
 
@@ -140,7 +145,7 @@ func (s *source) problem(location *ast.Location, what, fix string) authz.Problem
 }
 
 func (s *source) file(name string) string {
-	if strings.HasPrefix(name, libraryFolder) {
+	if isLibrary(name) {
 		return name
 	}
 	return filepath.Join(s.path, name)

@@ -107,6 +107,10 @@ func TestPoliciesThatDoNotLoad(t *testing.T) {
 			files: map[string]string{"a.rego": "package countersign\n\nsite.deny := true\n"},
 			want:  []string{"a.rego:3: deny and waive must be sets"},
 		},
+		"reasons that are no codes": {
+			files: map[string]string{"a.rego": "package countersign.site\n\ndeny contains \"not now\" if true\n\nwaive contains {\"Not-Owner\": \"a\"} if true\n"},
+			want:  []string{`a.rego:3: "not now" is no reason`, `a.rego:5: "Not-Owner" is no reason`},
+		},
 		"data in the place of packages": {
 			files: map[string]string{"data.json": `{"countersign": {"site": {"waive": ["permission"]}}}`},
 			want:  []string{"data.countersign is for the packages of that name"},

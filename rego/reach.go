@@ -15,6 +15,8 @@ type reach struct {
 	whole *ast.Location
 	// refs begin with "input" and have at least one more part.
 	refs []ast.Ref
+	// rules are those that the decision may come to.
+	rules map[spot]bool
 }
 
 // reachOf walks every rule that the decision may come to, and takes each reference
@@ -22,7 +24,7 @@ type reach struct {
 // is narrower but not safe: where a rule reads input.operation.id and hands all of
 // input.operation to another by "with", it has only the id.
 func reachOf(compiler *ast.Compiler, decision ast.Ref) reach {
-	var found reach
+	found := reach{rules: map[spot]bool{}}
 	seen := map[*ast.Rule]bool{}
 	todo := []ast.Ref{decision}
 	for len(todo) > 0 {
@@ -34,6 +36,7 @@ func reachOf(compiler *ast.Compiler, decision ast.Ref) reach {
 				continue
 			}
 			seen[rule] = true
+			found.rules[spotOf(rule)] = true
 			ast.WalkRefs(rule, func(ref ast.Ref) bool {
 				switch {
 				case ref[0].Equal(ast.InputRootDocument):

@@ -46,6 +46,7 @@ type Engine struct {
 	document *document
 	reach    reach
 	digest   []byte
+	notes    authz.Problems
 }
 
 var _ authz.Policy = (*Engine)(nil)
@@ -83,6 +84,7 @@ func New(cfg Config) (*Engine, error) {
 		document: newDocument(reach),
 		reach:    reach,
 		digest:   loaded.digest(decision),
+		notes:    loaded.notes(decision, &reach),
 	}, nil
 }
 
@@ -142,6 +144,11 @@ func (e *Engine) Digest() []byte { return slices.Clone(e.digest) }
 // "input.caller.kind", in order; only these are built. "input (file:line)" means
 // all of it, and which line of the policy makes it so.
 func (e *Engine) Reaches() []string { return e.reach.paths() }
+
+// Notes are what is no fault of the policy, and was likely not meant: a line that has all
+// of the input built, a reason that is not declared as it is said, one that no decision
+// can have.
+func (e *Engine) Notes() authz.Problems { return slices.Clone(e.notes) }
 
 // Preparation is PrepareClaims for what this policy reads of the claims, or, whole, for
 // all of them, which inputs that are kept whole hold. It is nil where none are read.

@@ -28,6 +28,10 @@ var library embed.FS
 // can have it: theirs are relative to the policy's directory.
 const libraryFolder = "(standard library)/"
 
+func isLibrary(file string) bool { return strings.HasPrefix(file, libraryFolder) }
+
+func isTest(file string) bool { return strings.HasSuffix(file, "_test.rego") }
+
 // source is a policy as written: the library's modules and the site's modules and data.
 type source struct {
 	// path is where the site's files are, "" where there is no site.
@@ -140,7 +144,7 @@ func (s *source) addBundle(leaveOut loader.Filter) error {
 // kinds, and dot names, among them the doubles that Kubernetes mounts beside a
 // ConfigMap's files.
 func served(path string, file fs.FileInfo, depth int) bool {
-	return strings.HasSuffix(file.Name(), "_test.rego") || tested(path, file, depth)
+	return isTest(file.Name()) || tested(path, file, depth)
 }
 
 // tested leaves out the same, but keeps tests.

@@ -22,6 +22,8 @@ type summary struct {
 	Reaches []string `json:"reaches"`
 	// Leniencies are what issuers' tokens are forgiven.
 	Leniencies []config.Leniency `json:"leniencies"`
+	// Notes are what is no fault of the policy, and was likely not meant.
+	Notes []problem `json:"notes"`
 }
 
 // check finds every fault of a configuration and all that it names, without
@@ -47,6 +49,9 @@ func check(_ context.Context, args []string, w world) error {
 	fmt.Fprintf(w.stdout, "%s is right: %d operations, %d of them public%s\n", file, s.Operations, len(s.Public), listed(s.Public))
 	for _, each := range s.Leniencies {
 		fmt.Fprintf(w.stdout, "note: taken of %s: %s\n", each.Issuer, each.Takes)
+	}
+	for _, each := range loaded.Policy.Notes() {
+		fmt.Fprintf(w.stdout, "note: %v\n", each)
 	}
 	_, err = fmt.Fprintf(w.stdout, "the policy reads %s\n", strings.Join(s.Reaches, ", "))
 	return err
@@ -76,7 +81,8 @@ func open(cfg *config.Config, faults error, by func(*config.Config) (*wire.Loade
 }
 
 func summarise(loaded *wire.Loaded) summary {
-	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches(), Leniencies: loaded.Config.Leniencies()}
+	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches(), Leniencies: loaded.Config.Leniencies(),
+		Notes: problemList(loaded.Policy.Notes())}
 	for operation := range loaded.Contracts.Operations() {
 		s.Operations++
 		if operation.TakesAnonymous() {
@@ -92,18 +98,24 @@ func tell(err error, output string, w world) error {
 	if output != "json" || !errors.As(err, &problems) {
 		return err
 	}
-	type problem struct {
-		File string `json:"file,omitempty"`
-		Line int    `json:"line,omitempty"`
-		Key  string `json:"key,omitempty"`
-		What string `json:"what"`
-		Fix  string `json:"fix,omitempty"`
-	}
+	return errors.Join(json.NewEncoder(w.stdout).Encode(map[string]any{"problems": problemList(problems)}), err)
+}
+
+// problem is authz.Problem as programs read it.
+type problem struct {
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Key  string `json:"key,omitempty"`
+	What string `json:"what"`
+	Fix  string `json:"fix,omitempty"`
+}
+
+func problemList(problems authz.Problems) []problem {
 	list := make([]problem, len(problems))
 	for i, p := range problems {
 		list[i] = problem(p)
 	}
-	return errors.Join(json.NewEncoder(w.stdout).Encode(map[string]any{"problems": list}), err)
+	return list
 }
 
 func listed(names []string) string {
