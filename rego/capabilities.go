@@ -2,6 +2,7 @@ package rego
 
 import (
 	"crypto/fips140"
+	"encoding/json"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -24,6 +25,17 @@ func capabilities() *ast.Capabilities {
 	all.AllowNet = []string{}
 	all.Builtins = slices.DeleteFunc(all.Builtins, func(b *ast.Builtin) bool { return forbidden(b.Name) })
 	return all
+}
+
+// Capabilities is what policies may call, as New gives it to them in this process: OPA's
+// capabilities file, for opa check --capabilities and editors.
+func Capabilities() ([]byte, error) {
+	all := capabilities()
+	// OPA leaves an empty list out, which would mean any host.
+	return json.MarshalIndent(struct {
+		*ast.Capabilities
+		AllowNet []string `json:"allow_net"`
+	}{all, all.AllowNet}, "", "  ")
 }
 
 // forbidden reports a built-in that is kept from policies.

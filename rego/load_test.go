@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 
 	"github.com/countersign-io/countersign/authz"
@@ -310,6 +311,29 @@ func TestSitesTestsRun(t *testing.T) {
 	if !errors.As(err, &found) || found[0].Line != 5 {
 		t.Errorf("Test = %v, want a problem in line 5", err)
 	}
+}
+
+// TestCapabilitiesPublished holds that who reads the file may call what policies may.
+func TestCapabilitiesPublished(t *testing.T) {
+	text, err := Capabilities()
+	if err != nil {
+		t.Fatal(err)
+	}
+	published, err := ast.LoadCapabilitiesJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(names(capabilities()), names(published)); diff != "" || published.AllowNet == nil || len(published.AllowNet) > 0 {
+		t.Errorf("hosts %v, built-ins (-given +published):\n%s", published.AllowNet, diff)
+	}
+}
+
+func names(capabilities *ast.Capabilities) []string {
+	var names []string
+	for _, builtin := range capabilities.Builtins {
+		names = append(names, builtin.Name)
+	}
+	return names
 }
 
 func TestCapabilitiesAreOPAsOwnLessWhatDoesNotRepeat(t *testing.T) {

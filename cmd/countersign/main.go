@@ -47,6 +47,7 @@ const usage = `countersign decides, for Envoy, which requests to an API may pass
   countersign token    --config countersign.yaml token.jwt       say which check a token fails
   countersign revoke   --issuer ISSUER --subject SUBJECT         have tokens be refused from now on
   countersign metadata --config countersign.yaml                 print what clients are told of an API
+  countersign capabilities                                       print which built-ins policies may call
   countersign schema                                             print the JSON Schema of a policy's input
   countersign version                                            say which version this is
 
@@ -54,14 +55,15 @@ Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or conf
 `
 
 var commands = map[string]func(context.Context, []string, world) error{
-	"serve":    serve,
-	"check":    check,
-	"explain":  explain,
-	"token":    judgeToken,
-	"revoke":   revoke,
-	"metadata": metadata,
-	"schema":   schema,
-	"version":  version,
+	"serve":        serve,
+	"check":        check,
+	"explain":      explain,
+	"token":        judgeToken,
+	"revoke":       revoke,
+	"metadata":     metadata,
+	"capabilities": capabilities,
+	"schema":       schema,
+	"version":      version,
 }
 
 func run(ctx context.Context, args []string, w world) int {
