@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"cmp"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,12 +20,13 @@ func TestTranscriptsAreTold(t *testing.T) {
 		shown, text := 0, page(t, name+".md")
 		for _, b := range blocksOf(text) {
 			script, ok := strings.CutPrefix(b.mark, "transcript ")
+			script, part, _ := strings.Cut(script, " ")
 			if !ok {
 				continue
 			}
 			archive := txtar.Parse([]byte(page(t, filepath.Join("..", "cmd", "countersign", "testdata", scripts, script+".txtar"))))
 			for _, file := range archive.Files {
-				if file.Name != "want" {
+				if file.Name != cmp.Or(part, "want") {
 					continue
 				}
 				shown++

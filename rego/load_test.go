@@ -300,7 +300,7 @@ func TestSitesTestsRun(t *testing.T) {
 		t.Errorf("Test = %v\n%s", err, report.String())
 	}
 	err := Test(t.Context(), Config{Path: write(t, test(`d.allowed`))}, &report)
-	if !errors.Is(err, errTestsFailed) || !strings.Contains(report.String(), "site_test.rego:3: data.countersign.site_test.test_staff: FAIL") {
+	if !errors.Is(err, errTestsFailed) || !strings.Contains(report.String(), "site_test.rego:3: data.countersign.site_test.test_staff: failed: line 5 does not hold: d.allowed") {
 		t.Errorf("Test = %v, want a failure\n%s", err, report.String())
 	}
 	if err := Test(t.Context(), Config{Path: write(t, map[string]string{"site.rego": site})}, &report); !errors.Is(err, errNoTests) {

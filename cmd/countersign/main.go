@@ -28,7 +28,7 @@ type world struct {
 	environ        func(name string) (string, bool)
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	// polls tell serve when to look at its files; nil means every second.
+	// polls tell serve, and test --watch, when to look at files; nil means every second.
 	polls <-chan time.Time
 }
 
@@ -49,6 +49,7 @@ const usage = `countersign decides, for Envoy, which requests to an API may pass
   countersign metadata --config countersign.yaml                 print what clients are told of an API
   countersign capabilities                                       print which built-ins policies may call
   countersign schema                                             print the JSON Schema of a policy's input
+  countersign test     --config countersign.yaml                 run the tests of a policy
   countersign version                                            say which version this is
 
 Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
@@ -63,6 +64,7 @@ var commands = map[string]func(context.Context, []string, world) error{
 	"metadata":     metadata,
 	"capabilities": capabilities,
 	"schema":       schema,
+	"test":         test,
 	"version":      version,
 }
 

@@ -36,8 +36,8 @@ clear, as the token does; never its signature, nor the proof.
 
 Exit codes: 0 it would be accepted, 1 it is refused, 2 wrong arguments or configuration.`
 
-// errRefused is of a token that was refused, which has been told.
-var errRefused = errors.New("the token is refused")
+// errRefused is of what was asked about and is not right, which has been told.
+var errRefused = errors.New("refused")
 
 // inquiry is what token is asked for.
 type inquiry struct {
