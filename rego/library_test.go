@@ -1,13 +1,16 @@
 package rego
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/cover"
 	opa "github.com/open-policy-agent/opa/v1/rego"
 )
 
@@ -38,6 +41,51 @@ func TestLibraryPassesItsOwnTests(t *testing.T) {
 	var report strings.Builder
 	if err := libraryTests(t).test(t.Context(), &report); err != nil {
 		t.Errorf("%v\n%s", err, report.String())
+	}
+}
+
+// TestLibraryDeclaresEveryReason holds METADATA against the order in which reasons are told.
+func TestLibraryDeclaresEveryReason(t *testing.T) {
+	s := libraryTests(t)
+	declared := []string{}
+	for _, rule := range s.modules[libraryFolder+"standard.rego"].Rules {
+		if reason := declaredReason(rule); reason != "" && !slices.Contains(declared, reason) {
+			declared = append(declared, reason)
+		}
+	}
+	want := append(s.waivable(), "operation", "objects", "nothing_grants")
+	slices.Sort(declared)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, declared); diff != "" {
+		t.Errorf("reasons (-told +declared):\n%s", diff)
+	}
+}
+
+// TestLibraryTestsComeToEveryLine holds that no rule of the library, and no condition of
+// one, goes untried.
+func TestLibraryTestsComeToEveryLine(t *testing.T) {
+	s := libraryTests(t)
+	policy, err := s.uncompiled(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	covered := cover.New()
+	results, err := policy.runner().SetModules(s.modules).SetCoverageRuns(nil).SetCoverageQueryTracer(covered).RunTests(t.Context(), policy.txn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for result := range results {
+		if !result.Pass() {
+			t.Error(result)
+		}
+	}
+	library := maps.Clone(s.modules)
+	maps.DeleteFunc(library, func(name string, _ *ast.Module) bool { return !isLibrary(name) })
+	report := covered.Report(library)
+	for name := range library {
+		for _, gap := range gaps(report.Files[name]) {
+			t.Errorf("%s: no test comes to line %d-%d", name, gap[0], gap[1])
+		}
 	}
 }
 

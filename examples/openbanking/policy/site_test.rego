@@ -49,6 +49,47 @@ test_other_operations_need_no_amount if {
 	count(site.deny) == 0 with input as {"operation": {"permission": "backoffice_read"}}
 }
 
+abroad := {
+	"operation": {"id": "CreateInternationalPayments", "audiences": ["https://api.bank.example"]},
+	"token": {"authorization_details": [{
+		"type": "payment_initiation",
+		"actions": ["initiate"],
+		"instructedAmount": {"currency": "EUR", "amount": "25.50"},
+		"creditorAccount": {"iban": "DE02100100109307118603"},
+	}]},
+	"parsed_body": {"Data": {"Initiation": {
+		"InstructedAmount": {"Amount": "25.5", "Currency": "EUR"},
+		"CreditorAccount": {"Identification": "DE02100100109307118603"},
+	}}},
+}
+
+test_payment_that_was_authorized if {
+	count(site.deny) == 0 with input as abroad
+}
+
+test_another_payment_is_refused if {
+	every change in [
+		{"InstructedAmount": {"Amount": "25.51"}},
+		{"InstructedAmount": {"Amount": 25.5}},
+		{"InstructedAmount": {"Currency": "GBP"}},
+		{"CreditorAccount": {"Identification": "FR7630006000011234567890189"}},
+	] {
+		other := object.union(abroad, {"parsed_body": {"Data": {"Initiation": change}}})
+		site.deny == {"other_payment"} with input as other
+	}
+}
+
+test_payment_is_refused_when_a_fact_is_absent if {
+	every path in [
+		"token", "token/authorization_details", "token/authorization_details/0/creditorAccount",
+		"token/authorization_details/0/instructedAmount/currency", "parsed_body",
+		"parsed_body/Data/Initiation/InstructedAmount/Currency", "parsed_body/Data/Initiation/CreditorAccount",
+	] {
+		taken := json.remove(abroad, [path])
+		site.deny == {"other_payment"} with input as taken
+	}
+}
+
 agent := {
 	"operation": {"permission": "backoffice_read"},
 	"caller": {"kind": "staff", "subject": "sam", "roles": ["support"]},
