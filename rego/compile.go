@@ -200,8 +200,11 @@ func fix(fault *ast.Error) string {
 	if detail, misspelt := unknownKey(fault); misspelt {
 		return suggestion(detail)
 	}
-	if fault.Code == ast.TypeErr {
-		return "correct it; countersign schema prints what each fact of the input is"
+	switch fault.Details.(type) {
+	case *ast.UnificationErrDetail:
+		return "compare facts of one type, those of an object one by one; countersign schema prints what each is"
+	case *ast.ArgErrDetail, *ast.RefErrUnsupportedDetail:
+		return "correct it; countersign schema prints what each fact is"
 	}
 	return correctIt
 }
@@ -212,10 +215,11 @@ func absentBuiltin(fault *ast.Error) (string, bool) {
 	return name, called && forbidden(name)
 }
 
-// unknownKey is a reference to what the input's schema does not have.
+// unknownKey is a reference to a key that there is not: of the input, which its schema
+// lists, or of the policy.
 func unknownKey(fault *ast.Error) (*ast.RefErrInvalidDetail, bool) {
 	detail, ok := fault.Details.(*ast.RefErrInvalidDetail)
-	return detail, ok && detail.Ref.HasPrefix(ast.InputRootRef) && len(detail.OneOf) > 0
+	return detail, ok && len(detail.OneOf) > 0
 }
 
 func suggestion(detail *ast.RefErrInvalidDetail) string {
@@ -227,18 +231,28 @@ func suggestion(detail *ast.RefErrInvalidDetail) string {
 	return authz.Suggest(string(meant), known)
 }
 
-// maxTypes is how much of two types is worth reading in one line.
-const maxTypes = 80
+// maxTypes is how much of what types things are is worth reading in one line.
+const maxTypes = 120
 
-// mismatch says of which types the two sides are that can never be equal.
+// mismatch says of which types things are that do not go together.
 func mismatch(fault *ast.Error) string {
-	detail, ok := fault.Details.(*ast.UnificationErrDetail)
-	if !ok {
+	var told string
+	switch detail := fault.Details.(type) {
+	case *ast.UnificationErrDetail:
+		told = ": " + types.Sprint(detail.Left) + " is never " + types.Sprint(detail.Right)
+	case *ast.ArgErrDetail:
+		var given []string
+		for _, argument := range detail.Have {
+			if argument != nil { // what the call gives, not what it is given
+				given = append(given, types.Sprint(argument))
+			}
+		}
+		told = ": given " + strings.Join(given, ", ") + ", takes " + detail.Want.String()
+	case *ast.RefErrUnsupportedDetail:
+		told = ": " + spelled(detail.Ref[:detail.Pos+1]) + " is " + types.Sprint(detail.Have)
+	}
+	if len(told) > maxTypes {
 		return ""
 	}
-	sides := types.Sprint(detail.Left) + " is never " + types.Sprint(detail.Right)
-	if len(sides) > maxTypes {
-		return ": the two are never equal"
-	}
-	return ": " + sides
+	return told
 }

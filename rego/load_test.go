@@ -149,8 +149,10 @@ func TestMisspeltInput(t *testing.T) {
 		"a fact":                {`input.caller.subjct == "ann"`, `site.rego:4: input.caller has no "subjct"; did you mean "subject"?`},
 		"a fact in the wrong":   {`input.token.subject == "ann"`, `site.rego:4: input.token has no "subject"; known are acr, amr, auth_time, `},
 		"a fact of an object":   {`input.objects[_].owner`, `site.rego:4: input.objects[_] has no "owner"; did you mean "owned"?`},
-		"a local name":          {"caller := input.caller\n\tcaller.rols", `caller.rols`},
-		"below a text":          {`input.caller.kind.name`, `site.rego:4: undefined ref: input.caller.kind.name`},
+		"a local name":          {"caller := input.caller\n\tcaller.rols", `site.rego:5: caller has no "rols"; did you mean "roles"?`},
+		"below a text":          {`input.caller.kind.name`, `site.rego:4: undefined ref: input.caller.kind.name: input.caller.kind is string; `},
+		"a wrong operand":       {`startswith(input.caller.roles, "a")`, `site.rego:4: startswith: invalid argument(s): given array[string], string, takes (`},
+		"an object as a whole":  {`input.operation.step_up == {"max_age": 1}`, `is never object<max_age: number>; compare facts of one type, those of an object one by one; `},
 		"a key of another type": {`input.caller[0]`, `site.rego:4: input.caller has no 0; known are`},
 		"what is never equal":   {`input.caller.roles == "admin"`, `site.rego:4: match error: array[string] is never string`},
 	} {
@@ -162,8 +164,10 @@ func TestMisspeltInput(t *testing.T) {
 			}
 		})
 	}
+	// What is open, and what is of the right type.
 	open := "input.token.claims.any.thing\n\tinput.parsed_body.any.thing\n\tinput.attributes.any.thing\n\t" +
-		"input.operation.parameters.any\n\tinput.parsed_query.any[0]\n\tinput.token.authorization_details[_].any.thing"
+		"input.operation.parameters.any\n\tinput.parsed_query.any[0]\n\tinput.token.authorization_details[_].any.thing\n\t" +
+		"input.parsed_path == [\"accounts\", \"1\"]\n\tinput.objects != []\n\tinput.consent.objects == [{\"type\": \"a\", \"id\": \"1\"}]"
 	own(t, "package site\n\ndecision if {\n\t"+open+"\n}\n")
 }
 
