@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,7 @@ type Coverage struct {
 	// Percent of the lines that can be come to; 100 where there are none.
 	Percent float64
 	Files   []FileCoverage
-	// Untold are the reasons that no test has a rule give.
+	// Untold are the reasons that no test has a rule give, or a waiver lift.
 	Untold authz.Problems
 }
 
@@ -67,17 +68,19 @@ func gaps(file *cover.FileReport) [][2]int {
 	return gaps
 }
 
-// untold finds the rules of deny whose head no test came to: their conditions never held.
+// untold finds the rules with a reason, or a waiver, whose head no test came to: their
+// conditions never held.
 func (s *source) untold(module *ast.Module, file *cover.FileReport) authz.Problems {
 	var untold authz.Problems
 	for _, rule := range module.Rules {
 		said, at := sayingOf(rule), rule.Head.Location
-		if said.hook != "deny" || said.code == "" {
-			continue
+		code, does := cmp.Or(said.code, said.declared), "give the reason"
+		if said.hook == "waive" {
+			does = "lift"
 		}
-		if slices.ContainsFunc(file.NotCovered, func(r cover.Range) bool { return r.Start == (cover.Position{Row: at.Row, Col: at.Col}) }) {
-			untold = append(untold, s.problem(at, fmt.Sprintf("no test has this rule give the reason %q", said.code),
-				"write one in which its conditions hold"))
+		head := cover.Position{Row: at.Row, Col: at.Col}
+		if code != "" && slices.ContainsFunc(file.NotCovered, func(r cover.Range) bool { return r.Start == head }) {
+			untold = append(untold, s.problem(at, fmt.Sprintf("no test has this rule %s %q", does, code), "write one in which its conditions hold"))
 		}
 	}
 	return untold
