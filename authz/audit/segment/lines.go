@@ -25,14 +25,42 @@ import (
 // read too.
 func Lines(folder, name string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
+		for line, err := range After(folder, name, Place{}) {
+			if !yield(line.Text, err) {
+				return
+			}
+		}
+	}
+}
+
+// Place is how far segments were read: to a line of one of them, counted from 1. The
+// zero Place is their beginning.
+type Place struct {
+	Segment int `json:"segment"`
+	Line    int `json:"line"`
+}
+
+// Line is a line of a segment without its end, and where it stands.
+type Line struct {
+	Text  []byte
+	Place Place
+}
+
+// After is as Lines, from behind a place. Segments before that one are not opened, and
+// of the place's own what was wrong up to there is not told again.
+func After(folder, name string, place Place) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
 		numbers, err := list(folder, name)
 		if err != nil {
-			yield(nil, err)
+			yield(Line{}, err)
 			return
 		}
-		w := walk{folder: folder, name: name, yield: yield}
+		w := walk{folder: folder, name: name, yield: yield, place: place, before: max(0, place.Segment-1)}
 		for i, number := range numbers {
-			w.number, w.last = number, i == len(numbers)-1
+			if number < place.Segment {
+				continue
+			}
+			w.number, w.line, w.last = number, 0, i == len(numbers)-1
 			if !w.follow() || !w.segment() {
 				return
 			}
@@ -43,8 +71,11 @@ func Lines(folder, name string) iter.Seq2[[]byte, error] {
 // walk goes through segments. Its methods return false when the reader wants no more.
 type walk struct {
 	folder, name string
-	yield        func([]byte, error) bool
-	number       int
+	yield        func(Line, error) bool
+	// place is up to where nothing is given.
+	place Place
+	// number is the segment's, and line how many of its lines were read.
+	number, line int
 	// last says that nothing is known to come behind the segment.
 	last bool
 	// before is the number of the segment before, and ended the last sum it states, zero
@@ -61,7 +92,7 @@ func (w *walk) follow() bool {
 		return true
 	}
 	w.ended = sum{}
-	return w.yield(nil, fmt.Errorf("%s: is not there, and %s is; restore all segments between %s and it from a copy",
+	return w.yield(Line{}, fmt.Errorf("%s: is not there, and %s is; restore all segments between %s and it from a copy",
 		fileName(w.name, first), fileName(w.name, w.number), fileName(w.name, before)))
 }
 
@@ -73,7 +104,7 @@ func (w *walk) segment() bool {
 		return true // the Writer could not finish it, and has removed it again
 	}
 	if err != nil {
-		return w.yield(nil, fmt.Errorf("%w; restore it from a copy", err))
+		return w.yield(Line{}, fmt.Errorf("%w; restore it from a copy", err))
 	}
 	defer file.Close()
 	r := read(file, chain{})
@@ -104,11 +135,19 @@ func (w *walk) batches(file io.ReaderAt, r *reader) bool {
 		}
 		again = false
 		for line := range bytes.Lines(batch) {
-			if !w.yield(line[:len(line)-1], nil) {
+			if !w.give(line[:len(line)-1]) {
 				return false
 			}
 		}
 	}
+}
+
+func (w *walk) give(text []byte) bool {
+	w.line++
+	if w.number == w.place.Segment && w.line <= w.place.Line {
+		return true
+	}
+	return w.yield(Line{Text: text, Place: Place{Segment: w.number, Line: w.line}}, nil)
 }
 
 // end tells why a segment could not be read further, if anything is wrong with that.
@@ -131,5 +170,5 @@ func (w *walk) end(file io.ReaderAt, at chain, why error) bool {
 }
 
 func (w *walk) fault(at chain, what string) bool {
-	return w.yield(nil, fmt.Errorf("%s: %s; compare the file with a copy, and keep both", place(w.name, w.number, at), what))
+	return w.yield(Line{}, fmt.Errorf("%s: %s; compare the file with a copy, and keep both", place(w.name, w.number, at), what))
 }

@@ -182,12 +182,12 @@ func TestBatchThatIsTakenBackWhileItIsReadIsNoDamage(t *testing.T) {
 	before := append(bytes.Clone(now[:first]), "of the batch before\n"...)
 	file := &changing{contents: [][]byte{before, now}}
 	var lines []string
-	w := walk{name: name, number: 1, last: true, yield: func(line []byte, err error) bool {
+	w := walk{name: name, number: 1, last: true, yield: func(line Line, err error) bool {
 		if err != nil {
 			t.Error(err)
 			return true
 		}
-		lines = append(lines, string(line))
+		lines = append(lines, string(line.Text))
 		return true
 	}}
 	r := read(file, chain{})
@@ -197,5 +197,35 @@ func TestBatchThatIsTakenBackWhileItIsReadIsNoDamage(t *testing.T) {
 	w.batches(file, r)
 	if diff := cmp.Diff([]string{"1", long, "3"}, lines); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
+// TestReadingGoesOnBehindAPlace reads on from each line of a log, of which a segment is
+// damaged: what follows is given once, and what was told of before is not told again.
+func TestReadingGoesOnBehindAPlace(t *testing.T) {
+	cfg := three(t)
+	text := content(t, cfg.path(2))
+	if err := os.WriteFile(cfg.path(2), bytes.Replace(text, []byte("two"), []byte("owt"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	from := func(place Place) (told []string, places []Place) {
+		for line, err := range After(cfg.Folder, cfg.Name, place) {
+			if err != nil {
+				told = append(told, "damage")
+				continue
+			}
+			told, places = append(told, string(line.Text)), append(places, line.Place)
+		}
+		return told, places
+	}
+	whole, places := from(Place{})
+	if got := strings.Join(whole, " "); got != "1 one damage 3 three" {
+		t.Fatalf("the whole is %s", got)
+	}
+	for i, want := range []string{"one damage 3 three", "damage 3 three", "three", ""} {
+		rest, _ := from(places[i])
+		if got := strings.Join(rest, " "); got != want {
+			t.Errorf("behind %v: %s, want %s", places[i], got, want)
+		}
 	}
 }
