@@ -188,7 +188,42 @@ func Open(folder string, id authz.DecisionID, text []byte, keys func(id string) 
 	if kept.ID != id.String() {
 		return Entry{}, ErrOther
 	}
-	key := keys(kept.Key)
+	return NewReader(folder, keys).open(id, kept)
+}
+
+// Reader opens many lines of a vault. What they have in common, which is few, it reads
+// once: the keys, and the files of reaches. It is for one goroutine.
+type Reader struct {
+	folder string
+	keys   func(id string) *secret.Key
+	found  map[string]*secret.Key
+	// reaches are shared by all entries that have them.
+	reaches map[string][]string
+}
+
+// NewReader is a reader of the vault in folder. keys is the key of an id, or nil.
+func NewReader(folder string, keys func(id string) *secret.Key) *Reader {
+	return &Reader{folder: folder, keys: keys, found: map[string]*secret.Key{}, reaches: map[string][]string{}}
+}
+
+// Open reads a line that keeps an entry. Beside an error it has the id, where the line
+// tells one.
+func (r *Reader) Open(text []byte) (Entry, error) {
+	var kept line
+	if err := json.Unmarshal(text, &kept); err != nil {
+		return Entry{}, ErrDamaged
+	}
+	id, err := authz.ParseDecisionID(kept.ID)
+	if err != nil {
+		return Entry{}, ErrDamaged
+	}
+	entry, err := r.open(id, kept)
+	entry.ID = id
+	return entry, err
+}
+
+func (r *Reader) open(id authz.DecisionID, kept line) (Entry, error) {
+	key := r.key(kept.Key)
 	if key == nil {
 		return Entry{}, fmt.Errorf("%w: key %q", ErrNoKey, kept.Key)
 	}
@@ -203,8 +238,35 @@ func Open(folder string, id authz.DecisionID, text []byte, keys func(id string) 
 	}
 	entry := Entry{ID: id, Time: time.Unix(0, found.Time).UTC(), Revision: found.Revision,
 		Input: authz.Input{Document: document, Withheld: found.Withheld}}
-	entry.Input.Reaches, err = readReach(folder, found.Reach)
+	entry.Input.Reaches, err = r.reach(found.Reach)
 	return entry, err
+}
+
+// maxCommon bounds what is remembered of keys, and of reaches: past it, which no log
+// comes to that was not tampered with, they are read each time.
+const maxCommon = 1000
+
+// key also remembers that one is not there.
+func (r *Reader) key(id string) *secret.Key {
+	if key, known := r.found[id]; known {
+		return key
+	}
+	key := r.keys(id)
+	if len(r.found) < maxCommon {
+		r.found[id] = key
+	}
+	return key
+}
+
+func (r *Reader) reach(name string) ([]string, error) {
+	if reaches, known := r.reaches[name]; known {
+		return reaches, nil
+	}
+	reaches, err := readReach(r.folder, name)
+	if err == nil && len(r.reaches) < maxCommon {
+		r.reaches[name] = reaches
+	}
+	return reaches, err
 }
 
 func unseal(key *secret.Key, kept line) ([]byte, error) {

@@ -194,3 +194,37 @@ func BenchmarkSeal(b *testing.B) {
 		}
 	}
 }
+
+// TestManyLinesAreOpenedAsEach holds a Reader, which remembers keys and reaches, against
+// Open, which does not.
+func TestManyLinesAreOpenedAsEach(t *testing.T) {
+	v, other := New(t.TempDir(), testKey), &secret.Key{ID: "k2", Secret: make([]byte, secret.Size)}
+	gone := New(v.folder, other)
+	further := entry()
+	further.ID, further.Input.Reaches = authz.DecisionID{8}, []string{"input"}
+	asked := 0
+	reader := NewReader(v.folder, func(id string) *secret.Key {
+		asked++
+		return find(id)
+	})
+	for range 3 {
+		for _, want := range []Entry{entry(), further} {
+			got, err := reader.Open(seal(t, v, want))
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("Open: %v (-want +got):\n%s", err, diff)
+			}
+			got, err = reader.Open(seal(t, gone, want))
+			if !errors.Is(err, ErrNoKey) || got.ID != want.ID || got.Input.Document != nil {
+				t.Errorf("Open without the key = %v, %v, want the id alone and ErrNoKey", got, err)
+			}
+		}
+	}
+	if asked != 2 {
+		t.Errorf("keys were looked for %d times, want once for each", asked)
+	}
+	for _, line := range []string{"", "{}", `{"id":"ann"}`, `{"id":"6f1c2d3e-4a5b-4c6d-8e7f-0123456789ab","key":"k1","sealed":""}`} {
+		if got, err := reader.Open([]byte(line)); !errors.Is(err, ErrDamaged) || got.Input.Document != nil {
+			t.Errorf("Open(%s) = %v, %v, want ErrDamaged", line, got, err)
+		}
+	}
+}
