@@ -40,6 +40,19 @@ type Place struct {
 	Line    int `json:"line"`
 }
 
+// Before reports that a place comes before another.
+func (p Place) Before(other Place) bool {
+	return p.Segment < other.Segment || p.Segment == other.Segment && p.Line < other.Line
+}
+
+// Previous is the place behind which a line stands.
+func (p Place) Previous() Place { return Place{Segment: p.Segment, Line: p.Line - 1} }
+
+// In says which line it is of a name's segments.
+func (p Place) In(name string) string {
+	return fmt.Sprintf("%s, line %d without seals", fileName(name, p.Segment), p.Line)
+}
+
 // Line is a line of a segment without its end, and where it stands.
 type Line struct {
 	Text  []byte

@@ -206,8 +206,8 @@ func NewReader(folder string, keys func(id string) *secret.Key) *Reader {
 	return &Reader{folder: folder, keys: keys, found: map[string]*secret.Key{}, reaches: map[string][]string{}}
 }
 
-// Open reads a line that keeps an entry. Beside an error it has the id, where the line
-// tells one.
+// Open reads a line that keeps an entry. Beside an error it has what could be told: the id,
+// or that and the time.
 func (r *Reader) Open(text []byte) (Entry, error) {
 	var kept line
 	if err := json.Unmarshal(text, &kept); err != nil {
