@@ -16,7 +16,7 @@ import (
 // TestTranscriptsAreTold holds what is shown of a command against what it tells, which
 // the command's own tests hold.
 func TestTranscriptsAreTold(t *testing.T) {
-	for name, scripts := range map[string]string{"explain": "explain", "token": "token", "writing-policies": "script"} {
+	for name, scripts := range map[string]string{"explain": "explain", "replay": "replay", "token": "token", "writing-policies": "script"} {
 		shown, text := 0, page(t, name+".md")
 		for _, b := range blocksOf(text) {
 			script, ok := strings.CutPrefix(b.mark, "transcript ")
@@ -64,6 +64,17 @@ func TestExplainNamesEveryOutcome(t *testing.T) {
 		outcomes = append(outcomes, outcome.String())
 	}
 	same(t, firsts(t, rows(page(t, "explain.md"), "Outcome")), outcomes)
+}
+
+// TestReplayNamesEveryOutcome holds the page against what replay counts.
+func TestReplayNamesEveryOutcome(t *testing.T) {
+	told := page(t, filepath.Join("..", "cmd", "countersign", "testdata", "replay", "flipped.txtar"))
+	for _, name := range firsts(t, rows(page(t, "replay.md"), "Outcome")) {
+		if !strings.Contains(told, "\n"+strings.ReplaceAll(name, "_", " ")+" ") {
+			t.Errorf("replay.md tells of %s, which is not counted", name)
+		}
+	}
+	same(t, firsts(t, rows(page(t, "replay.md"), "Outcome")), []string{"same", "flipped", "changed", "undetermined", "without_input", "failed", "native"})
 }
 
 func TestTokenNamesEveryOutcome(t *testing.T) {

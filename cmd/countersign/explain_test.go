@@ -32,9 +32,14 @@ var scriptTime = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 
 // TestExplainScripts explains requests to the demo bank. Each script begins in a folder
 // with the bank, and makes its requests with ask.
-func TestExplainScripts(t *testing.T) {
+func TestExplainScripts(t *testing.T) { bankScripts(t, "testdata/explain") }
+
+// TestReplayScripts decides again what scripts recorded with decided.
+func TestReplayScripts(t *testing.T) { bankScripts(t, "testdata/replay") }
+
+func bankScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/explain",
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			made, err := openBank(env.WorkDir)
 			env.Values["bank"] = made
@@ -107,7 +112,7 @@ func checkRequest(request *authz.Request) any {
 }
 
 // varying is what differs from run to run.
-var varying = regexp.MustCompile(`((?:revision|thumbprint|x5t#S256(?:"\])? |cnf\.jkt|dpop-nonce|pseudonyms|pseudonym|input |took) +)[^\s,]+` +
+var varying = regexp.MustCompile(`(?m)((?:revision|thumbprint|x5t#S256(?:"\])? |cnf\.jkt|dpop-nonce|pseudonyms|pseudonym|candidate|^ +input|took) +)[^\s,]+` +
 	`|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // steady writes the last command's output to the file told, without what varies.

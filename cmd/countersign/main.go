@@ -40,17 +40,18 @@ func main() {
 
 const usage = `countersign decides, for Envoy, which requests to an API may pass.
 
-  countersign serve    --config countersign.yaml                 answer Envoy's ext_authz calls
-  countersign check    --config countersign.yaml                 find every fault of a configuration
-  countersign explain  --config countersign.yaml request.json    say how a request is decided, and why
-  countersign explain  --config countersign.yaml --decision ID   say how one was decided, and why
-  countersign token    --config countersign.yaml token.jwt       say which check a token fails
-  countersign revoke   --issuer ISSUER --subject SUBJECT         have tokens be refused from now on
-  countersign metadata --config countersign.yaml                 print what clients are told of an API
-  countersign capabilities                                       print which built-ins policies may call
-  countersign schema                                             print the JSON Schema of a policy's input
-  countersign test     --config countersign.yaml                 run the tests of a policy
-  countersign version                                            say which version this is
+  countersign serve        --config countersign.yaml                 answer Envoy's ext_authz calls
+  countersign check        --config countersign.yaml                 find every fault of a configuration
+  countersign test         --config countersign.yaml                 run the tests of a policy
+  countersign explain      --config countersign.yaml request.json    say how a request is decided, and why
+  countersign explain      --config countersign.yaml --decision ID   say how one was decided, and why
+  countersign replay       --config countersign.yaml --policy DIR    say what another policy would have decided
+  countersign token        --config countersign.yaml token.jwt       say which check a token fails
+  countersign revoke       --issuer ISSUER --subject SUBJECT         have tokens be refused from now on
+  countersign metadata     --config countersign.yaml                 print what clients are told of an API
+  countersign schema                                                 print the JSON Schema of a policy's input
+  countersign capabilities                                           print which built-ins policies may call
+  countersign version                                                say which version this is
 
 Each command has --help. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 `
@@ -59,6 +60,7 @@ var commands = map[string]func(context.Context, []string, world) error{
 	"serve":        serve,
 	"check":        check,
 	"explain":      explain,
+	"replay":       replayLog,
 	"token":        judgeToken,
 	"revoke":       revoke,
 	"metadata":     metadata,
@@ -92,7 +94,7 @@ func exitCode(err error, stderr io.Writer) int {
 		return exitWrong
 	case errors.Is(err, errArguments):
 		return exitWrong
-	case errors.Is(err, errRefused):
+	case errors.Is(err, errRefused), errors.Is(err, errDiffers):
 		return exitFailed
 	}
 	fmt.Fprintf(stderr, "countersign: %v\n", err)

@@ -64,26 +64,33 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 
 // again decides on the input with the policy as it is now.
 func (r *recording) again(ctx context.Context, policy *rego.Engine, entry *vault.Entry) {
+	now, err := decideAgain(ctx, policy, entry)
+	if err != nil {
+		r.NotAsked = oneLine(err)
+		return
+	}
+	r.Now = now
+	r.Now.Same = r.same()
+}
+
+// decideAgain is what a policy says of an input that was kept, or why it says nothing.
+func decideAgain(ctx context.Context, policy *rego.Engine, entry *vault.Entry) (*replayed, error) {
 	ctx, cancel := context.WithTimeout(ctx, explainTime)
 	defer cancel()
 	verdict, err := policy.Replay(ctx, entry.Input, entry.Time, entry.ID)
 	var lacking *rego.Undetermined
 	switch {
 	case errors.As(err, &lacking):
-		r.Now = &replayed{Outcome: undetermined, Needs: lacking.Needs}
-		return
+		return &replayed{Outcome: undetermined, Needs: lacking.Needs}, nil
 	case errors.Is(err, rego.ErrDocument):
-		r.NotAsked = oneLine(err)
-		return
+		return nil, err
 	case ctx.Err() != nil:
-		r.NotAsked = fmt.Sprintf("it did not decide within %s", explainTime)
-		return
+		return nil, fmt.Errorf("it did not decide within %s", explainTime)
 	}
 	if err == nil {
 		err = verdict.Check()
 	}
-	r.Now = decidedAgain(verdict, err)
-	r.Now.Same = r.same()
+	return decidedAgain(verdict, err), nil
 }
 
 // decidedAgain is a verdict as a check takes it: one that cannot be used denies.

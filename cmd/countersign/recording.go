@@ -88,23 +88,36 @@ func (r *recording) note(format string, args ...any) {
 }
 
 // same holds what the policy says now against the record; nil where then something else
-// than the policy had the last word.
+// than the policy had the last word, or now it says nothing.
 func (r *recording) same() *bool {
-	switch r.before.Reason {
-	case authz.Granted.String(), authz.PolicyDenied.String(), authz.StepUpRequired.String(), authz.PolicyError.String():
-		same := r.Now.Reason == r.before.Reason && r.Now.PolicyReason == r.before.PolicyReason &&
-			sameSet(r.Now.Refusals, r.before.Refusals) && sameSet(r.Now.Waived, r.before.Waived)
-		return &same
+	if !policys(r.before) || r.Now.Outcome == undetermined {
+		return nil
 	}
-	return nil
+	same := r.Now.is(r.before)
+	return &same
+}
+
+// policys reports a record in which the policy had the last word.
+func policys(record *decisionv1.Decision) bool {
+	switch record.Reason {
+	case authz.Granted.String(), authz.PolicyDenied.String(), authz.StepUpRequired.String(), authz.PolicyError.String():
+		return true
+	}
+	return false
+}
+
+// is reports the verdict of a record.
+func (n *replayed) is(record *decisionv1.Decision) bool {
+	return n.Reason == record.Reason && n.PolicyReason == record.PolicyReason &&
+		sameSet(n.Refusals, record.Refusals) && sameSet(n.Waived, record.Waived)
 }
 
 // sameSet reports the same names, in whatever order. A record's have identifiers masked,
 // which those of a verdict never hold.
-func sameSet(a, b []string) bool {
-	sorted := func(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
-	return slices.Equal(sorted(a), sorted(b))
-}
+func sameSet(a, b []string) bool { return slices.Equal(set(a), set(b)) }
+
+// set has each name once, in order.
+func set(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
 
 // groupsOf are a record's facts in the order of the steps. People stand in it as
 // pseudonyms, and so they do here.
