@@ -36,15 +36,16 @@ test-fips: build-fips $(ENVOY) $(REDIS) ## what must go on where only what FIPS 
 	GOFIPS140=$(FIPS) GODEBUG=fips140=only COUNTERSIGN_REDIS=$(abspath $(REDIS)) go test -count=1 ./authz/... ./cmd/... ./envoy ./rego
 	GOFIPS140=$(FIPS) GODEBUG=fips140=only COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_REDIS=$(abspath $(REDIS)) go test -count=1 -run 'TestStoriesThroughEnvoy|TestTwoProcesses' ./integration
 
-test-all: check test test-fips $(JAEGER) ## and the slow ones: under load; traces in Jaeger; each check is taken out, a story must notice
+test-all: check test test-fips $(JAEGER) ## and the slow ones: under load; a million records; traces in Jaeger; each check is taken out, a story must notice
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -tags slow -run TestSlow -timeout 30m -v ./integration
+	go test -tags slow -run TestSlow -timeout 60m -v ./cmd/countersign
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_JAEGER=$(abspath $(JAEGER)) go test -race -tags jaeger -run Jaeger -timeout 10m -v ./integration
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -tags mutants -run TestStoriesNoticeAMissingCheck -timeout 60m -v ./integration
 
 check: ## what CI holds every change to
 	@unformatted=$$(gofmt -l $(GO_FILES)); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	go vet ./...
-	go vet -tags mutants,jaeger,slow ./integration
+	go vet -tags mutants,jaeger,slow ./integration ./cmd/countersign
 	go tool staticcheck ./...
 	go mod tidy -diff
 	cd integration/jaeger && go mod tidy -diff
