@@ -123,6 +123,9 @@ type Decision struct {
 	InteractionID string
 	// Unchecked are those of Facts.
 	Unchecked []Reason
+	// Bare is an answer that has what the policy says and nothing of ours, but the
+	// decision's id in the metadata: a PolicyOnly's, unless something went wrong.
+	Bare bool
 
 	Revision string
 	Elapsed  time.Duration
@@ -142,7 +145,7 @@ func (d *Decision) Status() int {
 	switch {
 	case d.Allowed:
 		return http.StatusOK
-	case DenialStatus(d.Verdict.Reply.Status):
+	case d.Bare && bareStatus(d.Verdict.Reply.Status), DenialStatus(d.Verdict.Reply.Status):
 		return d.Verdict.Reply.Status
 	}
 	return d.Reason.Status()

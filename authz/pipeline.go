@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Pipeline decides requests of contracted APIs. It is safe for concurrent use once
+// Pipeline decides requests of contracted APIs, and hands those of the others that the
+// snapshot names to their PolicyOnly. It is safe for concurrent use once
 // its fields are set and a snapshot is loaded; before that it denies.
 type Pipeline struct {
 	// Consents and Owners may be nil where no operation calls for them.
@@ -31,14 +32,6 @@ type Pipeline struct {
 
 var _ Checker = (*Pipeline)(nil)
 
-// What is decided as time runs out is still recorded, within recordGrace, and a
-// recorder that does not heed it is left behind after recordSlack more. Together they
-// are less than what package envoy keeps of a call's time.
-const (
-	recordGrace = 10 * time.Millisecond
-	recordSlack = 8 * time.Millisecond
-)
-
 // Load puts a snapshot in force for every check that begins after it.
 func (p *Pipeline) Load(snapshot *Snapshot) { p.snapshot.Store(snapshot) }
 
@@ -47,13 +40,16 @@ func (p *Pipeline) Load(snapshot *Snapshot) { p.snapshot.Store(snapshot) }
 // whole of it, but for a moment in which what was decided last is still recorded.
 func (p *Pipeline) Check(ctx context.Context, request *Request) Decision {
 	began := time.Now()
-	facts := &Facts{ID: NewDecisionID(), Time: p.now(), Request: request}
 	snapshot := p.snapshot.Load()
+	if alone := snapshot.policyOnly(request); alone != nil {
+		return alone.Check(ctx, request)
+	}
+	facts := &Facts{ID: NewDecisionID(), Time: now(p.Now), Request: request}
 	decision := p.answer(ctx, snapshot, facts)
 	p.hide(&decision)
 	decision.Elapsed = time.Since(began)
 	// Audit before answering: a decision nobody recorded was not made.           503
-	if err := p.record(ctx, &decision, facts); err != nil {
+	if err := record(ctx, p.Recorder, &decision, facts); err != nil {
 		return Decision{ID: decision.ID, Reason: NotRecorded, Detail: err.Error(), Operation: decision.Operation,
 			Answers: decision.Answers, InteractionID: decision.InteractionID, Revision: decision.Revision, Elapsed: decision.Elapsed}
 	}
@@ -205,41 +201,6 @@ func (p *Pipeline) hide(d *Decision) {
 		}
 	}()
 	d.Pseudonym = p.Pseudonyms.Subject(d.Caller)
-}
-
-// record offers the decision to the recorder, once. Whether the record or the end of
-// its time came first is the recorder's to say, so that what it keeps and what is
-// answered agree; one that does not heed its time is left behind a little later, and
-// told so if it kept the record all the same.
-func (p *Pipeline) record(ctx context.Context, decision *Decision, facts *Facts) error {
-	heeded, cancel := extended(ctx, recordGrace)
-	defer cancel()
-	waiting, stop := extended(heeded, recordSlack)
-	defer stop()
-	recorded := make(chan outcome[struct{}], 1)
-	record := Record{Decision: decision, Facts: facts}
-	go guard(recorded, func() (struct{}, error) { return struct{}{}, p.Recorder.Record(heeded, record) })
-	if result, there := awaited(waiting, recorded); there {
-		return result.err
-	}
-	go p.takeBack(record, recorded)
-	return waiting.Err()
-}
-
-// takeBack waits for what was left behind: if the record was kept, it says what nobody
-// was answered.
-func (p *Pipeline) takeBack(record Record, recorded <-chan outcome[struct{}]) {
-	if late := <-recorded; late.err != nil {
-		return
-	}
-	guard(make(chan outcome[struct{}], 1), func() (struct{}, error) { p.Recorder.Abandon(record); return struct{}{}, nil })
-}
-
-func (p *Pipeline) now() time.Time {
-	if p.Now == nil {
-		return time.Now()
-	}
-	return p.Now()
 }
 
 // unlessAnonymous forgives that no credentials were sent where the operation takes

@@ -26,6 +26,18 @@ type Snapshot struct {
 	Policy  Policy
 	// Inputs gives what Policy decides on, for the record; nil keeps nothing.
 	Inputs Inputs
+
+	// PolicyOnly are the APIs that a policy alone decides on; no contract has one of them.
+	PolicyOnly map[API]*PolicyOnly
+}
+
+// policyOnly decides the request in place of the pipeline, or is nil: the operator's
+// Envoy names the API, a client's Host never does.
+func (s *Snapshot) policyOnly(request *Request) *PolicyOnly {
+	if s == nil {
+		return nil
+	}
+	return s.PolicyOnly[request.API]
 }
 
 // proofs are what the API asks of them, or nil where it takes none.

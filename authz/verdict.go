@@ -33,29 +33,39 @@ func (v *Verdict) Check() error {
 	if err := v.checkLimits(); err != nil {
 		return err
 	}
-	return v.Reply.checkHeaders()
+	return v.Reply.checkHeaders(reserved)
 }
 
-func (r *Reply) checkHeaders() error {
+// checkBare is Check for a verdict that is answered bare: the challenge is the policy's
+// then, and a refusal may look like a success, as it can with opa-envoy-plugin.
+func (v *Verdict) checkBare() error {
+	if v.Reply.Status != 0 && !bareStatus(v.Reply.Status) {
+		return fmt.Errorf("verdict: %w: http_status %d cannot be sent", PolicyError, v.Reply.Status)
+	}
+	return v.Reply.checkHeaders(framing)
+}
+
+// checkHeaders refuses names that are reserved, and whatever is no header.
+func (r *Reply) checkHeaders(reserved func(name string) bool) error {
 	for _, header := range r.Headers {
-		if err := checkHeader("headers", header); err != nil {
+		if err := checkHeader("headers", header, reserved); err != nil {
 			return err
 		}
 	}
 	for _, header := range r.ResponseHeaders {
-		if err := checkHeader("response_headers_to_add", header); err != nil {
+		if err := checkHeader("response_headers_to_add", header, reserved); err != nil {
 			return err
 		}
 	}
 	for _, name := range r.RemoveHeaders {
-		if err := checkHeader("request_headers_to_remove", Header{Name: name}); err != nil {
+		if err := checkHeader("request_headers_to_remove", Header{Name: name}, reserved); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkHeader(field string, header Header) error {
+func checkHeader(field string, header Header, reserved func(name string) bool) error {
 	name := strings.ReplaceAll(strings.ToLower(header.Name), "_", "-")
 	if !isToken(name) {
 		return fmt.Errorf("verdict: %w: %s: %q is no header name (RFC 9110 §5.1)", PolicyError, field, header.Name)
@@ -74,11 +84,19 @@ func checkHeader(field string, header Header) error {
 // who calls.
 func reserved(name string) bool {
 	switch name {
-	case "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
-		"www-authenticate", "dpop-nonce", "ratelimit", "ratelimit-policy":
+	case "www-authenticate", "dpop-nonce", "ratelimit", "ratelimit-policy":
 		return true
 	}
-	return strings.HasPrefix(name, "x-envoy-") || strings.HasPrefix(name, OwnHeaderPrefix)
+	return strings.HasPrefix(name, "x-envoy-") || framing(name)
+}
+
+// framing names say where a message ends and whom it is for, or are our own.
+func framing(name string) bool {
+	switch name {
+	case "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive":
+		return true
+	}
+	return strings.HasPrefix(name, OwnHeaderPrefix)
 }
 
 // OwnHeaderPrefix begins the names of the headers by which Countersign tells an
@@ -90,6 +108,12 @@ const OwnHeaderPrefix = "x-countersign-"
 func DenialStatus(status int) bool {
 	return status >= 300 && status <= 511 && status != http.StatusTeapot && status != http.StatusUnavailableForLegalReasons &&
 		status != http.StatusTooEarly && status != 306 && http.StatusText(status) != ""
+}
+
+// bareStatus reports a status that an answer without an upstream can end with: an
+// interim one (RFC 9110 §15.2) would leave the client waiting.
+func bareStatus(status int) bool {
+	return status >= 200 && status < 300 && http.StatusText(status) != "" || DenialStatus(status)
 }
 
 // IsCode reports a reason's code: [a-z0-9_]{1,64}.

@@ -176,7 +176,7 @@ var ofAnswers = []mutation{
 		// Every story misses its record then.
 		name: "decisions are recorded",
 		edits: []edit{{pipelineGo,
-			"if err := p.record(ctx, &decision, facts); err != nil {",
+			"if err := record(ctx, p.Recorder, &decision, facts); err != nil {",
 			"if err := error(nil); err != nil {"}},
 		stories: []string{ordinary, "02-another-customers-account"},
 		told:    throughEnvoy,
