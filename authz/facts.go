@@ -270,6 +270,8 @@ type Facts struct {
 	// Unspent means that the limits of an allow could not be spent, and that the operation
 	// lets the request go on all the same.
 	Unspent bool
+	// Unenforced means that the policy denied, and that it is only tried (PolicyOnly's DryRun).
+	Unenforced bool
 
 	// Answers are those of the API, and InteractionID is a UUID, or "" where it has none.
 	Answers       Answers
@@ -297,7 +299,7 @@ func (i *Identity) standsAt(at time.Time) bool {
 }
 
 // Unchecked are the reasons for which the request would have been refused, had its
-// contract not let it go on unchecked.
+// contract not let it go on unchecked, or its policy been more than tried.
 func (f *Facts) Unchecked() []Reason {
 	var reasons []Reason
 	if f.Token != nil && f.Token.Uncounted {
@@ -305,6 +307,9 @@ func (f *Facts) Unchecked() []Reason {
 	}
 	if f.Unspent {
 		reasons = append(reasons, LimitsUnavailable)
+	}
+	if f.Unenforced {
+		reasons = append(reasons, PolicyDenied)
 	}
 	return reasons
 }

@@ -34,7 +34,7 @@ func (p *PolicyOnly) Check(ctx context.Context, request *Request) Decision {
 	began := time.Now()
 	facts := &Facts{ID: NewDecisionID(), Time: now(p.Now), Request: request, Match: Match{API: p.API}}
 	decision := p.answer(ctx, facts)
-	decision.Unchecked = facts.Unchecked
+	decision.Unchecked = facts.Unchecked()
 	decision.Elapsed = time.Since(began)
 	if err := record(ctx, p.Recorder, &decision, facts); err != nil {
 		return Decision{ID: decision.ID, Reason: NotRecorded, Detail: err.Error(), Revision: p.Revision, Elapsed: decision.Elapsed}
@@ -59,7 +59,7 @@ func (p *PolicyOnly) answer(ctx context.Context, f *Facts) (d Decision) {
 	case verdict.Allowed && ctx.Err() != nil:
 		return denialOf(f, fmt.Errorf("%w: allowed too late", DeadlineExceeded))
 	case !verdict.Allowed && p.DryRun:
-		f.Unchecked = append(f.Unchecked, PolicyDenied)
+		f.Unenforced = true
 		verdict = Verdict{Allowed: true, Reply: Reply{Metadata: verdict.Reply.Metadata}}
 	}
 	return Decision{ID: f.ID, Allowed: verdict.Allowed, Reason: verdict.Outcome(), Verdict: verdict, Bare: true}

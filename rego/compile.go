@@ -42,6 +42,10 @@ func (s *source) compile(ctx context.Context) (*compiled, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.compileBy(policy)
+}
+
+func (s *source) compileBy(policy *compiled) (*compiled, error) {
 	policy.compiler.Compile(s.modules)
 	if policy.compiler.Failed() {
 		return nil, s.problems(policy.compiler.Errors)

@@ -44,16 +44,23 @@ func peerSections() []section {
 	}
 }
 
-// parsedPath is percent-decoded, then stripped of leading slashes, then split: in
-// that order, and so that "//x" loses nothing (CVE-2026-26205).
 func parsedPath(f *known) *ast.Term {
 	path, _, _ := strings.Cut(f.Request.Target, "?")
-	decoded, err := url.PathUnescape(path)
+	segments, err := pathSegments(path)
 	if err != nil {
 		return nil
 	}
-	segments := strings.Split(strings.TrimLeft(decoded, "/"), "/")
 	return array(segments, utf8Term)
+}
+
+// pathSegments are those of a path that is percent-decoded, then stripped of leading
+// slashes, then split: in that order, and so that "//x" loses nothing (CVE-2026-26205).
+func pathSegments(path string) ([]string, error) {
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, err
+	}
+	return strings.Split(strings.TrimLeft(decoded, "/"), "/"), nil
 }
 
 // parsedQuery is an object of arrays, empty where there is no query.
@@ -63,6 +70,10 @@ func parsedQuery(f *known) *ast.Term {
 	if err != nil {
 		return nil
 	}
+	return valuesTerm(values)
+}
+
+func valuesTerm(values url.Values) *ast.Term {
 	pairs := make([]pair, 0, len(values))
 	for name, list := range values {
 		pairs = append(pairs, pair{utf8Term(name), array(list, utf8Term)})

@@ -19,10 +19,7 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/metrics"
 	opa "github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage"
-	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/countersign-io/countersign/authz"
 )
@@ -40,9 +37,7 @@ type Config struct {
 // Engine decides by one policy. It is immutable but for a cache with an entry for
 // each operation it has seen, and safe for concurrent use.
 type Engine struct {
-	query opa.PreparedEvalQuery
-	// txn is a read transaction that is never closed: nothing writes the store.
-	txn      storage.Transaction
+	evaluator
 	document *document
 	reach    reach
 	digest   []byte
@@ -67,29 +62,19 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	query, err := opa.New(
-		opa.Compiler(policy.compiler),
-		opa.Store(policy.store),
-		opa.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(decision)))),
-		opa.StrictBuiltinErrors(true),
-		opa.GenerateJSON(asTerm),
-	).PrepareForEval(ctx)
+	prepared, err := policy.prepare(ctx, decision, opa.StrictBuiltinErrors(true))
 	if err != nil {
-		return nil, authz.Problems{{Key: "decision", What: err.Error(), Fix: "name a rule of the policy"}}
+		return nil, err
 	}
 	reach := reachOf(policy.compiler, decision)
 	return &Engine{
-		query:    query,
-		txn:      policy.txn,
-		document: newDocument(reach),
-		reach:    reach,
-		digest:   loaded.digest(decision),
-		notes:    loaded.notes(decision, &reach),
+		evaluator: prepared,
+		document:  newDocument(reach),
+		reach:     reach,
+		digest:    loaded.digest(decision),
+		notes:     loaded.notes(decision, &reach),
 	}, nil
 }
-
-// asTerm keeps a result in OPA's own form.
-func asTerm(term *ast.Term, _ *opa.EvalContext) (any, error) { return term, nil }
 
 // Decide evaluates the policy's decision on the facts. ctx ends the evaluation
 // early. An error's text holds a place in the policy, never a value.
@@ -102,39 +87,11 @@ func (e *Engine) Decide(ctx context.Context, facts *authz.Facts) (authz.Verdict,
 }
 
 func (e *Engine) decide(ctx context.Context, input ast.Value, at time.Time, id authz.DecisionID) (authz.Verdict, error) {
-	// A cancel of its own for each decision, not a pooled one: AfterFunc may still
-	// be running when the evaluation is over.
-	cancel := topdown.NewCancel()
-	stop := context.AfterFunc(ctx, cancel.Cancel)
-	defer stop()
-	growStack(false)
-	results, err := e.query.Eval(ctx,
-		opa.EvalParsedInput(input),
-		opa.EvalTime(clock(at)),
-		opa.EvalSeed(&seed{id: id}),
-		opa.EvalExternalCancel(cancel),
-		opa.EvalTransaction(e.txn),
-		opa.EvalMetrics(metrics.NoOp()),
-	)
+	result, err := e.evaluate(ctx, input, at, id)
 	if err != nil {
-		return authz.Verdict{}, fault(ctx, err)
+		return authz.Verdict{}, err
 	}
-	if len(results) != 1 || len(results[0].Expressions) != 1 {
-		return authz.Verdict{}, errUndefined
-	}
-	result, ok := results[0].Expressions[0].Value.(*ast.Term)
-	if !ok {
-		return authz.Verdict{}, errUndefined
-	}
-	return verdictOf(result.Value)
-}
-
-// clock never is the zero time, for which OPA would read the clock itself.
-func clock(at time.Time) time.Time {
-	if at.IsZero() {
-		return time.Unix(0, 0)
-	}
-	return at
+	return verdictOf(result)
 }
 
 // Digest is the SHA-256 of all that decides: modules, data, library and decision.

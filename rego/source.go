@@ -34,7 +34,8 @@ func isTest(file string) bool { return strings.HasSuffix(file, "_test.rego") }
 
 // source is a policy as written: the library's modules and the site's modules and data.
 type source struct {
-	// path is where the site's files are, "" where there is no site.
+	// path is where the site's files are, "" where there is no site, or they are in
+	// several places, and named in full.
 	path    string
 	modules map[string]*ast.Module
 	// raw are the modules' texts, by the same names.
@@ -174,6 +175,15 @@ func (s *source) digest(decision ast.Ref) []byte {
 		frame(sum, s.raw[name])
 	}
 	frame(sum, s.rawData)
+	return sum.Sum(nil)
+}
+
+// joined is the SHA-256 of parts.
+func joined(parts ...[]byte) []byte {
+	sum := sha256.New()
+	for _, part := range parts {
+		frame(sum, part)
+	}
 	return sum.Sum(nil)
 }
 

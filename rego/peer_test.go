@@ -1,0 +1,161 @@
+package rego
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+func peerFile(t testing.TB, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func peerOf(t testing.TB, text string) *Peer {
+	t.Helper()
+	peer, err := NewPeer(PeerConfig{Paths: []string{peerFile(t, "policy.rego", text)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return peer
+}
+
+// peerFacts are those of a request with a body.
+func peerFacts(kind, body string) *authz.Facts {
+	http := map[string]any{"path": "/a/b", "headers": map[string]any{"content-type": kind}}
+	if body != "" {
+		http["rawBody"] = base64.StdEncoding.EncodeToString([]byte(body))
+	}
+	return &authz.Facts{Request: &authz.Request{
+		Body:       []byte(body),
+		Attributes: func() map[string]any { return map[string]any{"request": map[string]any{"http": http}} },
+	}}
+}
+
+// TestPeerRefusesToLoad holds that what could never decide, or reaches past the input,
+// does not start.
+func TestPeerRefusesToLoad(t *testing.T) {
+	policy := peerFile(t, "policy.rego", "package envoy.authz\n\nallow := true")
+	tests := []struct {
+		name string
+		cfg  PeerConfig
+		want string
+	}{
+		{"nothing", PeerConfig{}, "paths: is empty"},
+		{"a file that is not there", PeerConfig{Paths: []string{"none.rego"}}, "none.rego"},
+		{"no such rule", PeerConfig{Paths: []string{policy}, Decision: "envoy/authz/result"}, `decision: the policy has no rule at "envoy/authz/result"`},
+		{"the network", PeerConfig{Paths: []string{peerFile(t, "net.rego", "package envoy.authz\n\nallow if http.send({\"method\": \"GET\", \"url\": \"http://127.0.0.1\"}).status_code == 200")}},
+			"http.send is not for policies: it asks the network"},
+		{"descriptors that are not there", PeerConfig{Paths: []string{policy}, Descriptors: "none.pb"}, "descriptors: open none.pb"},
+		{"descriptors that are none", PeerConfig{Paths: []string{policy}, Descriptors: policy}, "descriptors: is no whole FileDescriptorSet"},
+	}
+	for _, test := range tests {
+		if _, err := NewPeer(test.cfg); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: NewPeer() = %v, want %q", test.name, err, test.want)
+		}
+	}
+}
+
+// TestPeerTakesData holds that data stands beside policies as opa run has it: files at
+// the root, those of folders below the folder's name; and that tests are left out.
+func TestPeerTakesData(t *testing.T) {
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"policy.rego": "package envoy.authz\n\nallow if data.users.ann == data.wanted", "policy_test.rego": "package envoy.authz\n\nallow := 1",
+		"users/data.json": `{"ann": 7}`,
+	} {
+		file := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	peer, err := NewPeer(PeerConfig{Paths: []string{folder, peerFile(t, "wanted.json", `{"wanted": 7}`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict, err := peer.Decide(t.Context(), peerFacts("", ""))
+	if err != nil || !verdict.Allowed {
+		t.Errorf("Decide() = %+v, %v, want an allow", verdict, err)
+	}
+}
+
+// TestPeerDigestIsOfAllThatDecides holds that two that could decide otherwise differ.
+func TestPeerDigestIsOfAllThatDecides(t *testing.T) {
+	policy := peerFile(t, "policy.rego", "package envoy.authz\n\nallow := true\n\nother := true")
+	seen := map[string]int{}
+	for i, cfg := range []PeerConfig{
+		{Paths: []string{policy}},
+		{Paths: []string{policy}, Decision: "envoy/authz/other"},
+		{Paths: []string{policy}, SkipBody: true},
+		{Paths: []string{policy, peerFile(t, "a.json", `{"a": 1}`)}},
+	} {
+		peer, err := NewPeer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, twice := seen[string(peer.Digest())]; twice {
+			t.Errorf("%+v has the digest of number %d", cfg, before)
+		}
+		seen[string(peer.Digest())] = i
+	}
+}
+
+// TestPeerBoundsBodies holds that a body of ever so many values is refused before they
+// are made.
+func TestPeerBoundsBodies(t *testing.T) {
+	peer := peerOf(t, "package envoy.authz\n\nallow := true")
+	for kind, body := range map[string]string{
+		"application/json":                  "[" + strings.Repeat("1,", maxSeparators) + "1]",
+		"application/x-www-form-urlencoded": strings.Repeat("a=1&", maxSeparators+1),
+		"multipart/form-data; boundary=x":   strings.Repeat("--x\n\n\n", maxSeparators),
+	} {
+		if verdict, err := peer.Decide(t.Context(), peerFacts(kind, body)); !errors.Is(err, authz.RequestTooLarge) || verdict.Allowed {
+			t.Errorf("%s: Decide() = %+v, %v, want %v", kind, verdict, err, authz.RequestTooLarge)
+		}
+	}
+}
+
+// TestPeerIsStopped holds that a policy that runs too long ends with its time.
+func TestPeerIsStopped(t *testing.T) {
+	peer := peerOf(t, "package envoy.authz\n\nallow if {\n\tsome a in numbers.range(1, 1000000)\n\tsome b in numbers.range(1, 1000000)\n\ta * b < 0\n}")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if verdict, err := peer.Decide(over, peerFacts("", "")); err == nil || !cmp.Equal(verdict, authz.Verdict{}) {
+		t.Errorf("Decide() = %+v, %v, want an error and a denial", verdict, err)
+	}
+}
+
+// FuzzPeerBody holds that no body is too much for what reads it, and that what cannot be
+// parsed is the request's fault.
+func FuzzPeerBody(f *testing.F) {
+	peer := peerOf(f, "package envoy.authz\n\ndefault allow := false\n\nallow if input.parsed_body == {1}")
+	for _, kind := range []string{"application/json", "application/grpc", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
+		for _, body := range []string{`{"a": [1, null]}`, "a=1&a=2", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x--", "\x00\x00\x00\x00\x01a"} {
+			f.Add(kind, body)
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind, body string) {
+		verdict, err := peer.Decide(t.Context(), peerFacts(kind, body))
+		if reason := authz.ReasonOf(err); err != nil && reason != authz.BodyMalformed && reason != authz.RequestTooLarge {
+			t.Errorf("Decide() = %v, want a fault of the body", err)
+		}
+		if verdict.Allowed {
+			t.Error("allowed, by what no body can be")
+		}
+	})
+}
