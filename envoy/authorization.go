@@ -70,6 +70,9 @@ func (a *authorization) deadline(ctx context.Context, now time.Time) time.Time {
 
 // response is the decision in Envoy's terms.
 func (a *authorization) response(request *authz.Request, d *authz.Decision) *authv3.CheckResponse {
+	if d.Bare {
+		return bare(request, d)
+	}
 	response := &authv3.CheckResponse{DynamicMetadata: dynamicMetadata(request, d)}
 	if d.Allowed {
 		response.Status = &rpcstatus.Status{Code: int32(codes.OK)}
