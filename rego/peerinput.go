@@ -23,7 +23,7 @@ var peerKeys = struct{ version, attributes, path, query, body, truncated, princi
 func (p *Peer) input(request *authz.Request) (ast.Value, error) {
 	var attributes map[string]any
 	if request.Attributes != nil {
-		attributes = request.Attributes()
+		attributes = byName(request.Attributes(), request)
 	}
 	message := messageOf(attributes, request)
 	path, query, _ := strings.Cut(message.path, "?")

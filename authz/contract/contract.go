@@ -20,7 +20,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-// Config are the APIs that have a contract. At least one must be named.
+// Config are the APIs that have a contract. Where there is none, every request is for none.
 type Config struct {
 	APIs []API
 }
@@ -78,9 +78,6 @@ var _ authz.Contracts = (*Contracts)(nil)
 func New(cfg Config) (*Contracts, error) {
 	c := &Contracts{apis: map[authz.API]*served{}, hosts: map[string]*served{}, readings: map[*authz.Operation]reading{}}
 	var problems authz.Problems
-	if len(cfg.APIs) == 0 {
-		problems.Add("apis", "no API is named", "name an API and its OpenAPI document")
-	}
 	digest := sha256.New()
 	for i, api := range cfg.APIs {
 		key := fmt.Sprintf("apis[%d]", i)

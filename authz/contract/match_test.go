@@ -203,3 +203,14 @@ func BenchmarkMatch(b *testing.B) {
 		})
 	}
 }
+
+// TestNoContractsMatchNothing holds that where only policies decide, the rest is refused.
+func TestNoContractsMatchNothing(t *testing.T) {
+	contracts, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := contracts.Match(&authz.Request{API: "a", Host: "a.example"}, authz.Target{Path: "/"}); !errors.Is(err, authz.NoContract) {
+		t.Errorf("Match() = %v, want %v", err, authz.NoContract)
+	}
+}

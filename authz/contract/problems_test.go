@@ -59,7 +59,6 @@ func TestProblemsOfConfig(t *testing.T) {
 		cfg  Config
 		want []string
 	}{
-		{"a zero config is refused", Config{}, []string{"apis"}},
 		{"an API needs a name and a document", Config{APIs: []API{{}}}, []string{"apis[0].name", "apis[0].document"}},
 		{"a document that is not there", Config{APIs: []API{{Name: "a", Document: filepath.Join(dir, "absent")}}}, []string{"apis[0].document"}},
 		{"a document that is a directory", Config{APIs: []API{{Name: "a", Document: dir}}}, []string{"apis[0].document"}},

@@ -35,7 +35,9 @@ func TestConfigFaults(t *testing.T) {
 		want []string
 	}{
 		{"no fault", goodConfig(), nil},
-		{"the zero Config is refused", Config{}, []string{"issuers", "apis"}},
+		{"the zero Config takes no token", Config{}, nil},
+		{"issuers without an API", Config{Issuers: goodConfig().Issuers}, []string{"apis"}},
+		{"an API without issuers", Config{APIs: goodConfig().APIs}, []string{"issuers"}},
 		{"the zero Issuer is refused", Config{Issuers: []Issuer{{}}, APIs: goodConfig().APIs}, []string{"issuers[0].issuer", "issuers[0].jwks", "issuers[0].kind", "issuers[0].profile"}},
 		{"two issuers of one name", Config{Issuers: []Issuer{good, good}, APIs: goodConfig().APIs}, []string{"issuers[1].issuer"}},
 		{"H1 none can never be configured", issuer(func(i *Issuer) { i.Algorithms = []string{"ES256", "none"} }), []string{"issuers[0].algorithms[1]"}},

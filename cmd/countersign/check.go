@@ -24,6 +24,8 @@ type summary struct {
 	Leniencies []config.Leniency `json:"leniencies"`
 	// Notes are what is no fault of the policy, and was likely not meant.
 	Notes []problem `json:"notes"`
+	// PolicyOnly are the APIs that a policy of their own decides on, and nothing else.
+	PolicyOnly []authz.API `json:"policy_only"`
 }
 
 // check finds every fault of a configuration and all that it names, without
@@ -52,6 +54,9 @@ func check(_ context.Context, args []string, w world) error {
 	}
 	for _, each := range loaded.Policy.Notes() {
 		fmt.Fprintf(w.stdout, "note: %v\n", each)
+	}
+	for _, api := range s.PolicyOnly {
+		fmt.Fprintf(w.stdout, "note: %s is decided by its policy alone: no token, certificate or path is checked\n", api)
 	}
 	_, err = fmt.Fprintf(w.stdout, "the policy reads %s\n", strings.Join(s.Reaches, ", "))
 	return err
@@ -82,7 +87,7 @@ func open(cfg *config.Config, faults error, by func(*config.Config) (*wire.Loade
 
 func summarise(loaded *wire.Loaded) summary {
 	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches(), Leniencies: loaded.Config.Leniencies(),
-		Notes: problemList(loaded.Policy.Notes())}
+		Notes: problemList(loaded.Policy.Notes()), PolicyOnly: loaded.Config.PolicyOnly()}
 	for operation := range loaded.Contracts.Operations() {
 		s.Operations++
 		if operation.TakesAnonymous() {

@@ -21,7 +21,6 @@ import (
 	"github.com/countersign-io/countersign/authz/certificate"
 	"github.com/countersign-io/countersign/authz/consent"
 	"github.com/countersign-io/countersign/authz/console"
-	"github.com/countersign-io/countersign/authz/contract"
 	"github.com/countersign-io/countersign/authz/ownership"
 	"github.com/countersign-io/countersign/authz/replay"
 	"github.com/countersign-io/countersign/authz/token"
@@ -60,12 +59,6 @@ type Config struct {
 	lines map[string]int
 	// expanded are the values with references, as expanded.
 	expanded []string
-}
-
-// API is one contracted API: its document, and what its tokens must be.
-type API struct {
-	Contract contract.API `yaml:",inline"`
-	Tokens   token.API    `yaml:",inline"`
 }
 
 // maxFile bounds a configuration file.
@@ -122,6 +115,12 @@ func (c *Config) resolve(folder string) {
 	from(&c.State)
 	for i := range c.APIs {
 		from(&c.APIs[i].Contract.Document)
+		if policy := c.APIs[i].Policy; policy != nil {
+			from(&policy.Peer.Descriptors)
+			for n := range policy.Peer.Paths {
+				from(&policy.Peer.Paths[n])
+			}
+		}
 	}
 	for i := range c.Issuers {
 		keys := &c.Issuers[i].JWKS
@@ -168,6 +167,9 @@ func (c *Config) Files() []string {
 	files := []string{c.file}
 	for _, api := range c.APIs {
 		files = append(files, api.Contract.Document)
+		if api.Policy != nil {
+			files = append(append(files, api.Policy.Peer.Descriptors), api.Policy.Peer.Paths...)
+		}
 	}
 	for _, issuer := range c.Issuers {
 		files = append(files, issuer.JWKS.File)
@@ -184,26 +186,8 @@ func (c *Config) check() authz.Problems {
 	if len(c.APIs) == 0 {
 		problems.Add("apis", "is empty", "name the API and its OpenAPI document")
 	}
+	c.checkAPIs(&problems)
 	return problems
-}
-
-// Contracts is the configuration of package contract.
-func (c *Config) Contracts() contract.Config {
-	var apis []contract.API
-	for _, api := range c.APIs {
-		api.Contract.Audiences = api.Tokens.Audiences
-		apis = append(apis, api.Contract)
-	}
-	return contract.Config{APIs: apis}
-}
-
-// Tokens is the configuration of package token.
-func (c *Config) Tokens() token.Config {
-	apis := map[authz.API]token.API{}
-	for _, api := range c.APIs {
-		apis[api.Contract.Name] = api.Tokens
-	}
-	return token.Config{Issuers: c.Issuers, APIs: apis, Cache: c.TokenCache, Environment: c.Environment}
 }
 
 // Leniency is something that one issuer's tokens are forgiven.

@@ -39,6 +39,8 @@ type Loaded struct {
 	Config    *config.Config
 	Contracts *contract.Contracts
 	Policy    *rego.Engine
+	// PolicyOnly are the policies of the APIs that have no contract.
+	PolicyOnly map[authz.API]*rego.Peer
 	// Owners and Consents are nil where the configuration names none.
 	Owners   *ownership.Owners
 	Consents *consent.Consents
@@ -73,7 +75,7 @@ func (l *Loaded) read() authz.Problems {
 	}
 	var err error
 	l.Contracts, err = contract.New(cfg.Contracts())
-	found("", err)
+	found("", cfg.ContractKeys(authz.ProblemsOf(err)).Err())
 	found("", cfg.TokenKeys(authz.ProblemsOf(cfg.Tokens().Check())).Err())
 	found("", checkKeyFiles(cfg))
 	found("", cfg.Server.Check())
@@ -86,6 +88,7 @@ func (l *Loaded) read() authz.Problems {
 	}
 	l.Policy, err = rego.New(cfg.Policy)
 	found("policy", err)
+	problems = append(problems, l.readPolicyOnly()...)
 	if l.Contracts != nil {
 		found("", l.judgeOperations().Err())
 	}
@@ -164,6 +167,7 @@ func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
 	}
 	snapshot.Tokens = trace.Tokens(snapshot.Tokens, s.tracer)
 	snapshot.Policy = trace.Policy(snapshot.Policy, s.tracer)
+	snapshot.PolicyOnly = l.policyOnly(snapshot.Revision, s.log, s.tracer)
 	return snapshot, nil
 }
 
@@ -311,5 +315,10 @@ func (l *Loaded) revision() string {
 	hash.Write(l.Config.Digest())
 	hash.Write(l.Contracts.Digest())
 	hash.Write(l.Policy.Digest())
+	for _, api := range l.Config.APIs {
+		if policy := l.PolicyOnly[api.Contract.Name]; policy != nil {
+			hash.Write(policy.Digest())
+		}
+	}
 	return hex.EncodeToString(hash.Sum(nil)[:16])
 }

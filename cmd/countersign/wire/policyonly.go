@@ -1,0 +1,41 @@
+package wire
+
+import (
+	"fmt"
+
+	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/trace"
+	"github.com/countersign-io/countersign/rego"
+)
+
+// readPolicyOnly loads the policies of the APIs that have no contract.
+func (l *Loaded) readPolicyOnly() authz.Problems {
+	var problems authz.Problems
+	l.PolicyOnly = map[authz.API]*rego.Peer{}
+	for i, api := range l.Config.APIs {
+		if !api.IsPolicyOnly() || api.Policy == nil { // that it is missing was told
+			continue
+		}
+		policy, err := rego.NewPeer(api.Policy.Peer)
+		if err != nil {
+			problems = append(problems, l.Config.Locate(fmt.Sprintf("apis[%d].policy", i), authz.ProblemsOf(err))...)
+			continue
+		}
+		l.PolicyOnly[api.Contract.Name] = policy
+	}
+	return problems
+}
+
+// policyOnly are the checkers of those APIs while l is in force.
+func (l *Loaded) policyOnly(revision string, recorder authz.Recorder, tracer oteltrace.Tracer) map[authz.API]*authz.PolicyOnly {
+	checkers := map[authz.API]*authz.PolicyOnly{}
+	for _, api := range l.Config.APIs {
+		name := api.Contract.Name
+		if policy := l.PolicyOnly[name]; policy != nil {
+			checkers[name] = &authz.PolicyOnly{API: name, Revision: revision, Policy: trace.Policy(policy, tracer), Recorder: recorder, DryRun: api.Policy.DryRun}
+		}
+	}
+	return checkers
+}
