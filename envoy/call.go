@@ -86,6 +86,11 @@ func lineIn(err error) int {
 	return line
 }
 
+// API is the one that the operator's Envoy names, or "".
+func (c *Call) API() authz.API {
+	return authz.API(c.check.GetAttributes().GetContextExtensions()[apiExtension])
+}
+
 // Time is when Envoy took the request, as the call has it; zero where it does not.
 func (c *Call) Time() time.Time {
 	at := c.check.GetAttributes().GetRequest().GetTime()

@@ -141,6 +141,9 @@ func readCall(name string, stdin io.Reader) (*envoy.Call, error) {
 
 // explained decides the call as serve would have at that time, zero being now.
 func explained(ctx context.Context, loaded *wire.Loaded, call *envoy.Call, at time.Time, w world) (*explanation, error) {
+	if api := call.API(); loaded.PolicyOnly[api] != nil {
+		return nil, authz.Problems{{Key: "attributes.contextExtensions", What: fmt.Sprintf("names %q, which its policy alone decides on: there are no steps to tell of", api), Fix: "ask the policy, with opa eval"}}
+	}
 	var now func() time.Time
 	if !at.IsZero() {
 		now = func() time.Time { return at }
