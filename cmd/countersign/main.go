@@ -41,6 +41,7 @@ func main() {
 const usage = `countersign decides, for Envoy, which requests to an API may pass.
 
   countersign serve        --config countersign.yaml                 answer Envoy's ext_authz calls
+  countersign serve        --opa-config config.yaml policy.rego …    stand in for opa-envoy-plugin
   countersign check        --config countersign.yaml                 find every fault of a configuration
   countersign test         --config countersign.yaml                 run the tests of a policy
   countersign explain      --config countersign.yaml request.json    say how a request is decided, and why

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ var errMoving = errors.New("files changed while they were read")
 // reloader puts what changed in force, whole or not at all. It belongs to one
 // goroutine.
 type reloader struct {
-	file    string
+	from    origin
 	world   world
 	system  *wire.System
 	reloads *console.Reloads
@@ -102,7 +103,7 @@ func (r *reloader) prepare() (snapshot *authz.Snapshot, cfg *config.Config, err 
 			snapshot, cfg, err = nil, nil, fmt.Errorf("reload: panic: %v", fault)
 		}
 	}()
-	cfg, watch, faults := read(r.file, r.world)
+	cfg, watch, faults := r.from.read(r.world)
 	r.watch.names, r.watch.taken = watch.names, watch.taken
 	snapshot, err = r.judge(cfg, faults)
 	if !look(watch.names...).same(watch.taken) {
@@ -123,12 +124,27 @@ func (r *reloader) judge(cfg *config.Config, faults error) (*authz.Snapshot, err
 	return snapshot, err
 }
 
+// origin is where a configuration is read from: a file of ours, or, where peer has one,
+// of OPA's.
+type origin struct {
+	file string
+	peer config.Peer
+}
+
+func (o origin) load(w world) (*config.Config, error) {
+	if o.peer.File != "" {
+		return config.LoadPeer(o.peer, w.environ)
+	}
+	return config.Load(o.file, w.environ)
+}
+
 // read reads a configuration, and looks at it and at all that it names before they are
 // read, so that no later change goes unnoticed. cfg and its faults are as those of
 // config.Load.
-func read(file string, w world) (cfg *config.Config, watch watcher, faults error) {
+func (o origin) read(w world) (cfg *config.Config, watch watcher, faults error) {
+	file := cmp.Or(o.peer.File, o.file)
 	watch = watcher{names: []string{file}, taken: look(file)}
-	cfg, faults = config.Load(file, w.environ)
+	cfg, faults = o.load(w)
 	if cfg != nil {
 		before := watch.taken
 		watch.names = cfg.Files()

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -32,10 +34,7 @@ const (
 
 // serve answers Envoy until ctx ends, then drains.
 func serve(ctx context.Context, args []string, w world) error {
-	var file string
-	err := arguments("serve", "answer Envoy's ext_authz calls", args, w, func(f *flag.FlagSet) {
-		f.StringVar(&file, "config", "countersign.yaml", "the configuration")
-	})
+	from, err := originOf(args, w)
 	if err != nil {
 		return err
 	}
@@ -43,7 +42,7 @@ func serve(ctx context.Context, args []string, w world) error {
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	log := slog.New(slog.NewTextHandler(w.stderr, nil))
-	cfg, watch, faults := read(file, w)
+	cfg, watch, faults := from.read(w)
 	loaded, err := open(cfg, faults, wire.Load)
 	if err != nil {
 		return err
@@ -57,12 +56,38 @@ func serve(ctx context.Context, args []string, w world) error {
 		return errors.Join(err, tracing.Close(ctx))
 	}
 	tellLeniencies(cfg, log)
-	r := &reloader{file: file, world: w, system: system, log: log, watch: watch,
+	for _, key := range cfg.Unheeded() {
+		log.Warn("a key of OPA's configuration is not heeded", "key", key.Key, "line", key.Line, "because", key.Because)
+	}
+	r := &reloader{from: from, world: w, system: system, log: log, watch: watch,
 		reloads: console.NewReloads(system.Revision, time.Now())}
 	err = answer(ctx, r, tracing, hangups)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	return errors.Join(err, tracing.Close(closing), system.Close())
+}
+
+// originOf is what serve's arguments name. With --opa-config it takes what opa run does:
+// the files of the policy.
+func originOf(args []string, w world) (origin, error) {
+	from := origin{}
+	rest, err := operands("serve", "answer Envoy's ext_authz calls", args, w, func(f *flag.FlagSet) {
+		f.StringVar(&from.file, "config", "countersign.yaml", "the configuration")
+		f.StringVar(&from.peer.File, "opa-config", "", "OPA's configuration for opa-envoy-plugin instead; the files of the policy follow")
+		f.StringVar(&from.peer.State, "state", "", "with --opa-config: a folder of Countersign's own (default state)")
+	})
+	switch {
+	case err != nil:
+		return origin{}, err
+	case from.peer.File == "" && from.peer.State != "":
+		fmt.Fprintln(w.stderr, "countersign serve: takes --state only with --opa-config: a configuration names it")
+		return origin{}, errArguments
+	case from.peer.File == "" && len(rest) > 0:
+		fmt.Fprintf(w.stderr, "countersign serve: %q is no argument; see countersign serve --help\n", rest[0])
+		return origin{}, errArguments
+	}
+	from.peer.Policies, from.peer.State = rest, cmp.Or(from.peer.State, "state")
+	return from, nil
 }
 
 // tellLeniencies has the log say what issuers' tokens are forgiven, so that none of it is

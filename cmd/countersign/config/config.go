@@ -59,6 +59,10 @@ type Config struct {
 	lines map[string]int
 	// expanded are the values with references, as expanded.
 	expanded []string
+	// foreign are keys of ours as OPA's configuration has them, and unheeded those of it
+	// that change nothing; both of LoadPeer.
+	foreign  map[string]string
+	unheeded []Unheeded
 }
 
 // maxFile bounds a configuration file.
@@ -255,7 +259,7 @@ func (c *Config) Locate(prefix string, problems authz.Problems) authz.Problems {
 			continue
 		}
 		key := strings.Trim(prefix+"."+problem.Key, ".")
-		located[i].File, located[i].Key, located[i].Line = c.file, key, c.line(key)
+		located[i].File, located[i].Key, located[i].Line = c.file, c.named(key), c.line(key)
 	}
 	return located
 }

@@ -1,0 +1,207 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/rego"
+)
+
+// Peer is what stands in for a configuration where opa-envoy-plugin's is used.
+type Peer struct {
+	// File is OPA's configuration, with the plugin's among it.
+	File string
+	// Policies are the files and folders that opa run is given.
+	Policies []string
+	// State is Config's.
+	State string
+}
+
+// Unheeded is a key of OPA's configuration that changes nothing here.
+type Unheeded struct {
+	Line         int
+	Key, Because string
+}
+
+// peerAddress is where opa-envoy-plugin listens unless told otherwise.
+const peerAddress = ":9191"
+
+// What OPA's configuration and the plugin's say of nothing that is decided, and why it can
+// be left.
+var (
+	unheededOPA = map[string]string{
+		"labels": "records have none", "decision_logs": "every decision is recorded below the state folder",
+		"status": "metrics and health tell it", "server": "OPA's own server is not there", "storage": "policies and data are the files that are named",
+		"caching": "policies have no network whose answers could be kept", "distributed_tracing": "OpenTelemetry's OTEL_* variables say where spans go",
+		"nd_builtin_cache": "policies have no network whose answers could be kept", "persistence_directory": "nothing is downloaded",
+		"default_decision": "it is for OPA's own server", "default_authorization_decision": "it is for OPA's own server",
+		"services": "nothing is downloaded", "keys": "nothing is downloaded", "metrics": "the buckets are Countersign's",
+	}
+	unheededPlugin = map[string]string{
+		"enable-reflection": "gRPC reflection is not served", "enable-performance-metrics": "metrics are always there",
+		"grpc-max-send-msg-size": "answers are small", "grpc-request-duration-seconds-buckets": "the buckets are Countersign's",
+	}
+	decidingOPA = map[string]string{
+		"bundles":   "give the bundle's .tar.gz as an argument: none is downloaded yet",
+		"discovery": "write what it would discover here: nothing is downloaded",
+	}
+)
+
+// LoadPeer reads OPA's configuration for opa-envoy-plugin. What it says of decisions and
+// is not done here is a problem, and so is a key that nobody knows, which OPA would
+// overlook; what else is not heeded is among Unheeded. Paths are as they are given. Its
+// error is authz.Problems.
+func LoadPeer(peer Peer, environ func(name string) (string, bool)) (*Config, error) {
+	text, err := read(peer.File)
+	if err != nil {
+		return nil, authz.Problems{{File: peer.File, What: err.Error(), Fix: "name OPA's configuration with --opa-config"}}
+	}
+	policy := &PolicyOnly{Peer: rego.PeerConfig{Paths: peer.Policies}}
+	cfg := &Config{file: peer.File, text: text, lines: map[string]int{"": 1}, State: peer.State,
+		APIs: []API{{Enforce: EnforcePolicyOnly, Policy: policy}}, foreign: map[string]string{"apis[0].policy.paths": "policy files"}}
+	p := &peerReader{decoder: decoder{environ: environ, lines: cfg.lines}, cfg: cfg, policy: policy, addr: peerAddress}
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		p.problems = append(p.problems, syntaxProblem(err))
+	} else if len(document.Content) > 0 {
+		p.members("", document.Content[0], p.top)
+	}
+	p.listen()
+	cfg.expanded = p.expanded
+	for i := range p.problems {
+		p.problems[i].File = peer.File
+	}
+	cfg.resolve("")
+	return cfg, p.problems.Err()
+}
+
+// peerReader reads the two parts of the file.
+type peerReader struct {
+	decoder
+	cfg    *Config
+	policy *PolicyOnly
+	addr   string
+	// decided is the key that names the decision, once there is one.
+	decided string
+}
+
+func (p *peerReader) top(name string, key, value *yaml.Node) {
+	fix, decides := decidingOPA[name]
+	because, left := unheededOPA[name]
+	switch {
+	case name == "plugins":
+		p.members(name, value, p.plugin)
+	case decides:
+		p.fault(name, key, "is not heeded", fix)
+	case left:
+		p.leave(name, key, because)
+	default:
+		p.fault(name, key, "is no key of OPA's configuration that is known here", authz.Suggest(name, slices.Sorted(maps.Keys(unheededOPA))))
+	}
+}
+
+func (p *peerReader) plugin(name string, key, value *yaml.Node) {
+	if name != "envoy_ext_authz_grpc" && name != "envoy.ext_authz.grpc" {
+		p.fault("plugins."+name, key, "is a plugin that is not there", "remove it")
+		return
+	}
+	within := "plugins." + name
+	p.members(within, value, func(name string, key, value *yaml.Node) { p.setting(within, name, key, value) })
+}
+
+// setting reads a key of the plugin's.
+func (p *peerReader) setting(within, name string, key, value *yaml.Node) {
+	full := join(within, name)
+	switch name {
+	case "addr":
+		p.into("listen", full, value, &p.addr)
+	case "path", "query":
+		p.decision(name, full, key, value)
+	case "dry-run":
+		p.into("apis[0].policy.dry_run", full, value, &p.policy.DryRun)
+	case "proto-descriptor":
+		p.into("apis[0].policy.descriptors", full, value, &p.policy.Peer.Descriptors)
+	case "skip-request-body-parse":
+		p.into("apis[0].policy.skip_body", full, value, &p.policy.Peer.SkipBody)
+	case "grpc-max-recv-msg-size":
+		p.into("max_message_bytes", full, value, &p.cfg.Server.MaxMessageBytes)
+	default:
+		if because, left := unheededPlugin[name]; left {
+			p.leave(full, key, because)
+			return
+		}
+		known := append(slices.Sorted(maps.Keys(unheededPlugin)), "addr", "path", "query", "dry-run", "proto-descriptor", "skip-request-body-parse", "grpc-max-recv-msg-size")
+		p.fault(full, key, "is no key of opa-envoy-plugin, which would overlook it", authz.Suggest(name, known))
+	}
+}
+
+// into reads a value, and has problems of our own key told of theirs.
+func (p *peerReader) into(own, full string, node *yaml.Node, value any) {
+	p.cfg.foreign[own], p.lines[own] = full, node.Line
+	text, err := p.expand(node.Value)
+	expanded := *node
+	expanded.Value = text
+	if err == nil {
+		err = expanded.Decode(value)
+	}
+	if err != nil {
+		p.fault(full, node, "has no value that can be read", "write what opa-envoy-plugin takes")
+	}
+}
+
+// decision takes a query that is no more than a path.
+func (p *peerReader) decision(name, full string, key, value *yaml.Node) {
+	if p.decided != "" {
+		p.fault(full, key, "stands beside "+p.decided, "keep one of them")
+		return
+	}
+	p.decided = name
+	var text string
+	p.into("apis[0].policy.decision", full, value, &text)
+	if name == "query" {
+		rest, ofData := strings.CutPrefix(text, "data.")
+		if !ofData || strings.Trim(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") != "" {
+			p.fault(full, key, "is more than a path, which is not evaluated", "write it as a rule, and name that by path, such as envoy/authz/allow")
+			return
+		}
+		text = strings.ReplaceAll(rest, ".", "/")
+	}
+	p.policy.Peer.Decision = text
+}
+
+// listen turns the plugin's address into ours.
+func (p *peerReader) listen() {
+	scheme, rest, found := strings.Cut(p.addr, "://")
+	switch {
+	case !found:
+		p.cfg.Server.Listen = p.addr
+	case scheme == "grpc":
+		p.cfg.Server.Listen = rest
+	case scheme == "unix":
+		p.cfg.Server.Listen = "unix:" + rest
+	default:
+		p.problems = append(p.problems, authz.Problem{Line: p.lines["listen"], Key: p.cfg.foreign["listen"],
+			What: "has the scheme " + strconv.Quote(scheme), Fix: `write "host:port", "grpc://host:port" or "unix:///path"`})
+	}
+}
+
+func (p *peerReader) leave(name string, key *yaml.Node, because string) {
+	p.cfg.unheeded = append(p.cfg.unheeded, Unheeded{Line: key.Line, Key: name, Because: because})
+}
+
+// Unheeded are the keys of OPA's configuration that change nothing here, each told, so
+// that nobody waits for what they would do.
+func (c *Config) Unheeded() []Unheeded { return c.unheeded }
+
+// named is the key as the file has it, where that is OPA's.
+func (c *Config) named(key string) string {
+	if foreign, there := c.foreign[key]; there {
+		return foreign
+	}
+	return key
+}
