@@ -3,6 +3,7 @@ package rego
 import (
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/countersign-io/countersign/authz"
 )
@@ -126,6 +130,48 @@ func TestPeerBoundsBodies(t *testing.T) {
 	} {
 		if verdict, err := peer.Decide(t.Context(), peerFacts(kind, body)); !errors.Is(err, authz.RequestTooLarge) || verdict.Allowed {
 			t.Errorf("%s: Decide() = %+v, %v, want %v", kind, verdict, err, authz.RequestTooLarge)
+		}
+	}
+}
+
+// bookDescriptors are of a service whose messages are texts.
+func bookDescriptors(t *testing.T) string {
+	t.Helper()
+	set := &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{{
+		Name: proto.String("book.proto"), Package: proto.String("a"), Syntax: proto.String("proto3"),
+		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Book"), Field: []*descriptorpb.FieldDescriptorProto{{
+			Name: proto.String("text"), Number: proto.Int32(1), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(),
+			Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+		}}}},
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Books"), Method: []*descriptorpb.MethodDescriptorProto{{
+			Name: proto.String("Add"), InputType: proto.String(".a.Book"), OutputType: proto.String(".a.Book"),
+		}}}},
+	}}}
+	text, err := proto.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return peerFile(t, "book.pb", string(text))
+}
+
+// TestPeerBoundsMessages holds that a message may be as large as its bound, and no larger.
+func TestPeerBoundsMessages(t *testing.T) {
+	policy := peerFile(t, "policy.rego", "package envoy.authz\n\nallow if count(input.parsed_body.text) > 0")
+	peer, err := NewPeer(PeerConfig{Paths: []string{policy}, Descriptors: bookDescriptors(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for beyond, want := range map[int]error{0: nil, 1: authz.RequestTooLarge} {
+		const head = 4 // the field's tag, and its length
+		size := maxMessage - head + beyond
+		message := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), strings.Repeat("a", size))
+		frame := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
+		facts := peerFacts("application/grpc", string(frame))
+		attributes := facts.Request.Attributes()
+		attributes["request"].(map[string]any)["http"].(map[string]any)["path"] = "/a.Books/Add"
+		verdict, err := peer.Decide(t.Context(), facts)
+		if !errors.Is(err, want) || verdict.Allowed != (want == nil) {
+			t.Errorf("%d bytes: Decide() = %+v, %v, want %v", len(message), verdict, err, want)
 		}
 	}
 }

@@ -55,6 +55,9 @@ const (
 	frameHeader = 5
 )
 
+// maxMessage bounds a message: of packed numbers each byte becomes a value.
+const maxMessage = 1 << 20
+
 // body is the first message of a call, as protojson writes it. What cannot be known
 // without the descriptors, or is compressed, is null.
 func (g *grpcMessages) body(raw []byte, path []string) (peerBody, error) {
@@ -74,6 +77,8 @@ func (g *grpcMessages) body(raw []byte, path []string) (peerBody, error) {
 		return peerBody{}, nil
 	case uint64(length) > uint64(len(message)):
 		return peerBody{truncated: true}, nil
+	case length > maxMessage:
+		return peerBody{}, errBodyValues
 	}
 	method := g.method(path[0], path[1])
 	if method == nil {
