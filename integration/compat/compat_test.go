@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,6 +49,10 @@ type row struct {
 	DryRun      bool   `yaml:"dry_run"`
 	SkipBody    bool   `yaml:"skip_body"`
 	Descriptors bool   `yaml:"descriptors"`
+	// Expired has the call's time be over before it is decided, which no client of gRPC
+	// can see, and RecordFails the record.
+	Expired     bool `yaml:"expired"`
+	RecordFails bool `yaml:"record_fails"`
 
 	Want answer `yaml:"want"`
 }
@@ -157,9 +162,12 @@ func sees(t *testing.T, has map[string]any, lacks []string) string {
 }
 
 // recorder counts what it is offered.
-type recorder struct{ offers int }
+type recorder struct {
+	offers int
+	err    error
+}
 
-func (r *recorder) Record(context.Context, authz.Record) error { r.offers++; return nil }
+func (r *recorder) Record(context.Context, authz.Record) error { r.offers++; return r.err }
 func (r *recorder) Abandon(authz.Record)                       {}
 
 func (r *row) checker(t *testing.T) (*authz.PolicyOnly, *recorder) {
@@ -173,6 +181,9 @@ func (r *row) checker(t *testing.T) (*authz.PolicyOnly, *recorder) {
 		t.Fatal(err)
 	}
 	log := &recorder{}
+	if r.RecordFails {
+		log.err = errors.New("Bad Logger Error")
+	}
 	return &authz.PolicyOnly{Policy: policy, Recorder: log, DryRun: r.DryRun}, log
 }
 
@@ -217,7 +228,12 @@ func TestRowsInProcess(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := call.Answer(t.Context(), envoy.Config{}, time.Minute, asked); err != nil {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if r.Expired {
+				cancel()
+			}
+			if _, err := call.Answer(ctx, envoy.Config{}, time.Minute, asked); err != nil {
 				t.Fatal(err)
 			}
 			r.compare(t, decided(&asked.decision), log)
@@ -227,6 +243,9 @@ func TestRowsInProcess(t *testing.T) {
 
 func TestRowsOverGRPC(t *testing.T) {
 	for _, r := range all(t) {
+		if r.Expired {
+			continue // The client would be gone.
+		}
 		t.Run(r.Row, func(t *testing.T) {
 			checker, log := r.checker(t)
 			check := &authv3.CheckRequest{}
