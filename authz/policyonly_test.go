@@ -120,7 +120,7 @@ func TestPolicyOnlyDryRun(t *testing.T) {
 	}
 	recorded := f.offers()[0]
 	want := []Reason{PolicyDenied}
-	if !gocmp.Equal(recorded.Facts.Unchecked, want) || !gocmp.Equal(recorded.Decision.Unchecked, want) || !recorded.Decision.Allowed {
+	if !gocmp.Equal(recorded.Facts.Unchecked(), want) || !gocmp.Equal(recorded.Decision.Unchecked, want) || !recorded.Decision.Allowed {
 		t.Errorf("recorded %+v of %+v, want an allow that %v was not heeded for", recorded.Decision, recorded.Facts, want)
 	}
 	f.policy = func(context.Context, *Facts) (Verdict, error) { return header("a", "b"), nil }

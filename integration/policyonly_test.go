@@ -38,7 +38,7 @@ func legacyRoutes(t *testing.T) func(string) string {
                     check_settings: {context_extensions: {countersign.api: ` + name + `}}
 `)
 		}
-		return changed(t, waitLonger(configuration), last, routes.String()+last)
+		return changed(t, configuration, last, routes.String()+last)
 	}
 }
 
@@ -67,7 +67,7 @@ apis:
 // their own beside a contracted API, which stays as it is; and that each answer is
 // recorded.
 func TestPolicyOnlyThroughEnvoy(t *testing.T) {
-	stack := startBank(t, bank.Options{Configure: legacyAPIs(t, t.TempDir()), ConfigureEnvoy: legacyRoutes(t)})
+	stack := startBank(t, patient(bank.Options{Configure: legacyAPIs(t, t.TempDir()), ConfigureEnvoy: legacyRoutes(t)}))
 	client := stack.Client("")
 	bob := http.Header{"Authorization": {"Basic Ym9iOnBhc3N3b3Jk"}, "X-Secret": {"1"}, "X-Countersign-Subject": {"ann"}}
 	json := http.Header{"Content-Type": {"application/json"}}
