@@ -266,7 +266,8 @@ func (a *asker) hold(t *testing.T, standing map[string]record, inputs map[string
 			continue
 		case got.status != want.Status:
 			fault = fmt.Sprintf("want %d", want.Status)
-		case got.status == http.StatusUnauthorized: // Recorded later, or not at all.
+		// Recorded later, or not at all: of who stole a token there is no end either.
+		case got.status == http.StatusUnauthorized, want.Reason == authz.ClientAddress.String():
 			continue
 		case !recorded || one.Allowed != want.Allowed || one.Code() != want.Reason:
 			fault = fmt.Sprintf("its record is %+v", one)
