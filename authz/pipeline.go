@@ -153,17 +153,26 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 	}
 	s.settleAnswers(f)
 	verdict, err := p.decide(ctx, s, f)
-	switch {
-	case err != nil && ctx.Err() != nil && ReasonOf(err).fault():
-		return p.denial(f, fmt.Errorf("%w: %w", DeadlineExceeded, err))
-	case err != nil:
+	if err = inTime(ctx, verdict, err); err != nil {
 		return p.denial(f, err)
-	case verdict.Allowed && ctx.Err() != nil:
-		return p.denial(f, fmt.Errorf("%w: allowed too late", DeadlineExceeded))
 	}
 	d = p.decision(f, verdict.Outcome())
 	d.Allowed, d.Verdict, d.Detail = verdict.Allowed, verdict, verdict.Detail
 	return d
+}
+
+// inTime is the error of deciding, or the lack of time behind it: what is no fault of the
+// request's is one of the clock where time ran out, and what is allowed then is too late.
+func inTime(ctx context.Context, verdict Verdict, err error) error {
+	switch {
+	case ctx.Err() == nil:
+		return err
+	case err != nil && ReasonOf(err).fault():
+		return fmt.Errorf("%w: %w", DeadlineExceeded, err)
+	case err == nil && verdict.Allowed:
+		return fmt.Errorf("%w: allowed too late", DeadlineExceeded)
+	}
+	return err
 }
 
 func (p *Pipeline) denial(f *Facts, err error) Decision {

@@ -51,14 +51,10 @@ func (p *PolicyOnly) answer(ctx context.Context, f *Facts) (d Decision) {
 		d.Revision = p.Revision
 	}()
 	verdict, err := p.decide(ctx, f)
-	switch {
-	case err != nil && ctx.Err() != nil && ReasonOf(err).fault():
-		return denialOf(f, fmt.Errorf("%w: %w", DeadlineExceeded, err))
-	case err != nil:
+	if err = inTime(ctx, verdict, err); err != nil {
 		return denialOf(f, err)
-	case verdict.Allowed && ctx.Err() != nil:
-		return denialOf(f, fmt.Errorf("%w: allowed too late", DeadlineExceeded))
-	case !verdict.Allowed && p.DryRun:
+	}
+	if !verdict.Allowed && p.DryRun {
 		f.Unenforced = true
 		verdict = Verdict{Allowed: true, Reply: Reply{Metadata: verdict.Reply.Metadata}}
 	}
