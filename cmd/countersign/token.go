@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -207,22 +206,12 @@ func (q *inquiry) withScheme(text string) string {
 
 // readCredential reads a file, or standard input, of something that is not to be shown.
 func readCredential(what, name string, stdin io.Reader, problems *authz.Problems) string {
-	from := stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			// The name may be a token, by mistake.
-			problems.Add(what, "cannot be read: "+cause(err), "name a file, never the thing itself: arguments are seen by others")
-			return ""
-		}
-		defer file.Close()
-		from = file
-	}
-	text, err := io.ReadAll(io.LimitReader(from, maxCredential+1))
+	text, err := readInput(name, stdin, maxCredential)
 	trimmed := strings.TrimSpace(string(text))
 	switch {
 	case err != nil:
-		problems.Add(what, "cannot be read: "+cause(err), "name a file")
+		// The name may be a token, by mistake.
+		problems.Add(what, "cannot be read: "+cause(err), "name a file, never the thing itself: arguments are seen by others")
 	case len(text) > maxCredential:
 		problems.Add(what, fmt.Sprintf("is over %d KiB", maxCredential>>10), "give one, and nothing else")
 	case trimmed == "":
