@@ -122,7 +122,11 @@ type Decision struct {
 	// What was not checked of an allowed request, since a store did not answer and the
 	// contract lets the operation go on without (replay: best_effort): the reasons for
 	// which it would have been refused, "replays_unavailable" or "limits_unavailable".
-	Unchecked     []string `protobuf:"bytes,32,rep,name=unchecked,proto3" json:"unchecked,omitempty"`
+	Unchecked []string `protobuf:"bytes,32,rep,name=unchecked,proto3" json:"unchecked,omitempty"`
+	// The tickets under which staff had requirements lifted in an emergency; waived says
+	// which, and has "break_glass" among them. A ticket names a case, never a person: it
+	// stands here as the policy's data have it.
+	BreakGlass    []string `protobuf:"bytes,39,rep,name=break_glass,json=breakGlass,proto3" json:"break_glass,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +381,13 @@ func (x *Decision) GetInteractionId() string {
 func (x *Decision) GetUnchecked() []string {
 	if x != nil {
 		return x.Unchecked
+	}
+	return nil
+}
+
+func (x *Decision) GetBreakGlass() []string {
+	if x != nil {
+		return x.BreakGlass
 	}
 	return nil
 }
@@ -773,7 +784,7 @@ var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\b\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\t\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -809,7 +820,9 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\rinput_omitted\x18\x1d \x01(\tR\finputOmitted\x12%\n" +
 	"\x0elimits_reached\x18\x1e \x03(\tR\rlimitsReached\x12%\n" +
 	"\x0einteraction_id\x18\x1f \x01(\tR\rinteractionId\x12\x1c\n" +
-	"\tunchecked\x18  \x03(\tR\tuncheckedB\n" +
+	"\tunchecked\x18  \x03(\tR\tunchecked\x12\x1f\n" +
+	"\vbreak_glass\x18' \x03(\tR\n" +
+	"breakGlassB\n" +
 	"\n" +
 	"\b_allowed\"J\n" +
 	"\x04Psd2\x12\x14\n" +
