@@ -62,6 +62,9 @@ type Verdict struct {
 	Refusals []string
 	// Waived are the requirements that a site's policy lifted.
 	Waived []string
+	// BreakGlass are the tickets under which staff had requirements lifted in an
+	// emergency, which are among Waived. They name cases, never people.
+	BreakGlass []string
 	// StepUp asks the user to authenticate again (RFC 9470); only with a denial.
 	StepUp *StepUp
 	// Limits are spent where the verdict allows, all of them or none; eight at most.

@@ -248,8 +248,8 @@ func TestRefusedBuiltinsAreRefused(t *testing.T) {
 // TestRequirementsAreTheLibrarys holds the page's table against the library's order.
 func TestRequirementsAreTheLibrarys(t *testing.T) {
 	library := page(t, filepath.Join("..", "rego", "library", "standard.rego"))
-	_, order, found := strings.Cut(library, "order := [")
-	order, _, closed := strings.Cut(order, "]")
+	_, order, found := strings.Cut(library, "order := {")
+	order, _, closed := strings.Cut(order, "}")
 	if !found || !closed {
 		t.Fatal("the library has no order")
 	}

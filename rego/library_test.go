@@ -44,20 +44,30 @@ func TestLibraryPassesItsOwnTests(t *testing.T) {
 	}
 }
 
-// TestLibraryDeclaresEveryReason holds METADATA against the order in which reasons are told.
+// TestLibraryDeclaresEveryReason holds METADATA against the order in which reasons are told,
+// and has each reason told.
 func TestLibraryDeclaresEveryReason(t *testing.T) {
 	s := libraryTests(t)
 	declared := []string{}
-	for _, rule := range s.modules[libraryFolder+"standard.rego"].Rules {
-		if reason := declaredReason(rule); reason != "" && !slices.Contains(declared, reason) {
-			declared = append(declared, reason)
+	for name, module := range s.modules {
+		for _, rule := range module.Rules {
+			if reason := declaredReason(rule); isLibrary(name) && reason != "" && !slices.Contains(declared, reason) {
+				declared = append(declared, reason)
+			}
 		}
 	}
-	want := append(s.waivable(), "operation", "objects", "nothing_grants")
+	want := append(s.waivable(), append(unwaivable, "nothing_grants")...)
 	slices.Sort(declared)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, declared); diff != "" {
 		t.Errorf("reasons (-told +declared):\n%s", diff)
+	}
+	told := []string{}
+	for _, reason := range evaluated(t, s, "data.countersign.standard.reasons_test.told").([]any) {
+		told = append(told, reason.(string))
+	}
+	if diff := cmp.Diff(declared, told); diff != "" {
+		t.Errorf("reasons (-declared +told by a test):\n%s", diff)
 	}
 }
 
@@ -99,15 +109,48 @@ func TestLibraryTestsCoverWhatItReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	readsOf(t, e, apart, base)
+}
+
+// TestLibraryTestsCoverItsTables is the same of the tables' rules, and of the tables.
+func TestLibraryTestsCoverItsTables(t *testing.T) {
+	s := libraryTests(t)
+	cases := evaluated(t, s, "data.countersign.standard.tables_test.cases").(map[string]any)
+	bases := []any{evaluated(t, s, "data.countersign.standard_test.base")}
+	var tables []any
+	for _, each := range cases {
+		bases = append(bases, each.(map[string]any)["input"])
+		tables = append(tables, each.(map[string]any)["data"])
+	}
+	apart := []string{"input.operation.public", "input.operation.grant", "input.consent.open_ended"}
+	readsOf(t, engine(t, "", map[string]string{"data.json": `{"access": {}}`}), apart, bases...)
+	for name, module := range s.modules {
+		ast.WalkRefs(module, func(ref ast.Ref) bool {
+			path := ref.ConstantPrefix().String()
+			if isLibrary(name) && strings.HasPrefix(path, "data.access.") &&
+				!slices.ContainsFunc(tables, func(table any) bool { return lookup(table, path) != nil }) {
+				t.Errorf("the library reads %s, and no case of its tests has that", path)
+			}
+			return false
+		})
+	}
+}
+
+// readsOf fails for a path that the engine reads and none of the documents has, and for
+// one that a document has and the engine does not read.
+func readsOf(t *testing.T, e *Engine, apart []string, documents ...any) {
+	t.Helper()
 	reaches := e.Reaches()
 	for _, path := range reaches {
-		if !slices.Contains(apart, path) && lookup(base, path) == nil {
+		if !slices.Contains(apart, path) && !slices.ContainsFunc(documents, func(d any) bool { return lookup(d, path) != nil }) {
 			t.Errorf("the library reads %s, and its tests' base has no such path", path)
 		}
 	}
-	for _, path := range leaves(base, "input") {
-		if !slices.ContainsFunc(reaches, func(r string) bool { return path == r || strings.HasPrefix(path, r+".") }) {
-			t.Errorf("the tests' base has %s, which the library does not read", path)
+	for _, document := range documents {
+		for _, path := range leaves(document, "input") {
+			if !slices.ContainsFunc(reaches, func(r string) bool { return path == r || strings.HasPrefix(path, r+".") }) {
+				t.Errorf("the tests' base has %s, which the library does not read", path)
+			}
 		}
 	}
 }

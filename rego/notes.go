@@ -132,15 +132,18 @@ func says(rule *ast.Rule, text string) bool {
 	return found
 }
 
-// waivable are the library's requirements, less the two without which nobody could say
-// what is required.
+// unwaivable are the two without which nobody could say what is required, and what
+// administrators alone may do.
+var unwaivable = []string{"operation", "objects", "admin"}
+
+// waivable are the library's requirements, less the unwaivable.
 func (s *source) waivable() []string {
 	var names []string
 	for _, rule := range s.modules[libraryFolder+"standard.rego"].Rules {
 		if rule.Head.Name == "order" {
 			ast.WalkTerms(rule.Head.Value, func(name *ast.Term) bool {
-				if text := codeOf(name.Value); text != "" && text != "operation" && text != "objects" {
-					names = append(names, text)
+				if text, ok := name.Value.(ast.String); ok && !slices.Contains(unwaivable, string(text)) {
+					names = append(names, string(text))
 				}
 				return false
 			})

@@ -54,6 +54,7 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	loaded.withoutUnusedTables()
 	policy, err := loaded.compile(ctx)
 	if err != nil {
 		return nil, err
@@ -67,6 +68,9 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	reach := reachOf(policy.compiler, decision)
+	if err := loaded.tableFaults(reach).Err(); err != nil {
+		return nil, err
+	}
 	return &Engine{
 		evaluator: prepared,
 		document:  newDocument(reach),

@@ -21,7 +21,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-//go:embed library/standard.rego library/details.rego library/amounts.rego
+//go:embed library/standard.rego library/tables.rego library/roles.rego library/callers.rego library/hours.rego library/break_glass.rego library/details.rego library/amounts.rego
 var library embed.FS
 
 // libraryFolder begins the names of the library's files in messages. No file of a site

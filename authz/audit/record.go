@@ -33,6 +33,7 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		PolicyReason:   d.Verdict.Reason,
 		Refusals:       names.maskCodes(d.Verdict.Refusals),
 		Waived:         names.maskCodes(d.Verdict.Waived),
+		BreakGlass:     d.Verdict.BreakGlass,
 		Detail:         cut(names.mask(d.Detail), maxDetail),
 		Revision:       d.Revision,
 		Api:            string(api(f)),

@@ -21,6 +21,7 @@ type counting struct {
 	next      authz.Checker
 	decisions *prometheus.CounterVec
 	unchecked *prometheus.CounterVec
+	broken    *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
 	expiring  *expiring
 }
@@ -29,6 +30,7 @@ type counting struct {
 //
 //	countersign_decisions_total{api, operation, allowed, reason}
 //	countersign_unchecked_total{api, operation, reason}
+//	countersign_break_glass_total{api, operation, allowed}
 //	countersign_check_duration_seconds{api}
 //	countersign_token_expiring{issuer, client}
 //
@@ -43,12 +45,15 @@ func Checks(next authz.Checker, registry *prometheus.Registry) authz.Checker {
 		unchecked: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_unchecked_total", Help: "Requests that went on unchecked where the contract lets them, by the reason that would have refused them."},
 			[]string{"api", "operation", "reason"}),
+		broken: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_break_glass_total", Help: "Decisions for which staff had requirements lifted in an emergency."},
+			[]string{"api", "operation", "allowed"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "countersign_check_duration_seconds", Help: "Time in Countersign until a decision stood, in seconds.", Buckets: buckets},
 			[]string{"api"}),
 		expiring: newExpiring(registry),
 	}
-	registry.MustRegister(c.decisions, c.unchecked, c.seconds)
+	registry.MustRegister(c.decisions, c.unchecked, c.broken, c.seconds)
 	return c
 }
 
@@ -100,6 +105,9 @@ func (c *counting) Check(ctx context.Context, request *authz.Request) authz.Deci
 	c.decisions.WithLabelValues(api, decision.OperationID(), strconv.FormatBool(decision.Allowed), decision.Code()).Inc()
 	for _, reason := range decision.Unchecked {
 		c.unchecked.WithLabelValues(api, decision.OperationID(), reason.String()).Inc()
+	}
+	if len(decision.Verdict.BreakGlass) > 0 {
+		c.broken.WithLabelValues(api, decision.OperationID(), strconv.FormatBool(decision.Allowed)).Inc()
 	}
 	c.seconds.WithLabelValues(api).Observe(decision.Elapsed.Seconds())
 	c.expiring.count(&decision)

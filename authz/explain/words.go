@@ -333,6 +333,7 @@ func (t *telling) policy(w *words) {
 	}
 	w.say("refusals", verdict.Refusals...)
 	w.say("waived", verdict.Waived...)
+	w.say("break glass", verdict.BreakGlass...)
 	w.say("step up", asked(verdict.StepUp)...)
 	for _, limit := range verdict.Limits {
 		w.say("limit", fmt.Sprintf("%s: %d in %s", limit.Name, limit.Max, limit.Window))

@@ -199,6 +199,7 @@ func decisionOf(d *decisionv1.Decision) group {
 	g.say("policy's reason", d.PolicyReason)
 	g.say("refusals", d.Refusals...)
 	g.say("waived", d.Waived...)
+	g.say("break glass", d.BreakGlass...)
 	g.say("limits reached", d.LimitsReached...)
 	g.say("unchecked", d.Unchecked...)
 	g.say("detail", d.Detail)

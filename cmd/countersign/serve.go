@@ -104,7 +104,7 @@ func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <
 	registry := prometheus.NewRegistry()
 	records := console.NewRecords(func() console.Recording { return console.Recording(system.Records()) })
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), r.reloads, records)
-	checker := trace.Checks(console.Checks(system.Pipeline, registry), tracing.Tracer())
+	checker := trace.Checks(console.Checks(console.TellBreakGlass(system.Pipeline, log), registry), tracing.Tracer())
 	server, err := envoy.New(system.Config.Server, checker)
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@
 #     waive contains {"not_owner": "account:22289"} if {...}
 #
 #   Its data are roles (role -> permissions) and regions (region of service -> the
-#   regions that it serves).
+#   regions that it serves). What the tables in data.access ask for stands in tables.rego.
 package countersign.standard
 
 # METADATA
@@ -55,21 +55,43 @@ denied := {reason | some reason in data.countersign.site.deny}
 
 # METADATA
 # title: Requirements that the site's policy lifts, each by its own name
-waived := {name | some name in data.countersign.site.waive; name in required}
+# description: That operations of administrators are theirs alone is not the site's to lift.
+waived contains name if {
+	some name in data.countersign.site.waive
+	name in required
+	name != "admin"
+}
 
 # METADATA
 # title: The refusal that the caller is told
 # description: The earliest that stands, the site's own last. The record has them all.
-told := array.concat([name | some name in order; name in names], sort(denied))[0]
+told := min({[object.get(order, name, 99), name] | some name in names})[1]
 
 # METADATA
 # title: The order in which refusals are told
-order := [
-	"operation", "objects", "step_up", "permission",
-	"consent", "consent_client", "consent_subject", "consent_status",
-	"consent_expiry", "consent_permission", "consent_object",
-	"not_owner", "region", "region_caller", "region_object",
-]
+order := {
+	"operation": 1,
+	"objects": 2,
+	"step_up": 3,
+	"permission": 4,
+	"admin": 5,
+	"kind": 6,
+	"tenant": 7,
+	"actor": 8,
+	"hours": 9,
+	"consent": 10,
+	"consent_client": 11,
+	"consent_subject": 12,
+	"consent_status": 13,
+	"consent_expiry": 14,
+	"consent_permission": 15,
+	"consent_object": 16,
+	"not_owner": 17,
+	"relation": 18,
+	"region": 19,
+	"region_caller": 20,
+	"region_object": 21,
+}
 
 # METADATA
 # title: Refusals by name, without their objects
