@@ -138,16 +138,8 @@ var unwaivable = []string{"operation", "objects", "admin"}
 
 // waivable are the library's requirements, less the unwaivable.
 func (s *source) waivable() []string {
-	var names []string
-	for _, rule := range s.modules[libraryFolder+"standard.rego"].Rules {
-		if rule.Head.Name == "order" {
-			ast.WalkTerms(rule.Head.Value, func(name *ast.Term) bool {
-				if text, ok := name.Value.(ast.String); ok && !slices.Contains(unwaivable, string(text)) {
-					names = append(names, string(text))
-				}
-				return false
-			})
-		}
-	}
-	return names
+	return slices.DeleteFunc(s.inOrder(), func(name string) bool { return slices.Contains(unwaivable, name) })
 }
+
+// inOrder are the library's requirements as they are told.
+func (s *source) inOrder() []string { return s.textsOf("standard.rego", "order") }

@@ -57,18 +57,23 @@ func (s *source) readsAccess(reached reach) bool {
 	return reads
 }
 
-// textsOf are the texts of a constant rule of the library.
+// textsOf are the texts of a constant rule of the library, as they are written.
 func (s *source) textsOf(file, rule string) []string {
-	var texts []string
+	var found []*ast.Term
 	for _, r := range s.modules[libraryFolder+file].Rules {
 		if r.Head.Name.Equal(ast.Var(rule)) {
 			ast.WalkTerms(r.Head.Value, func(term *ast.Term) bool {
-				if text, ok := term.Value.(ast.String); ok {
-					texts = append(texts, string(text))
+				if _, ok := term.Value.(ast.String); ok {
+					found = append(found, term)
 				}
 				return false
 			})
 		}
+	}
+	slices.SortStableFunc(found, func(a, b *ast.Term) int { return a.Location.Compare(b.Location) })
+	texts := make([]string, len(found))
+	for i, term := range found {
+		texts[i] = string(term.Value.(ast.String))
 	}
 	return texts
 }

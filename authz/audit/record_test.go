@@ -57,6 +57,7 @@ func fullRecord() authz.Record {
 		Detail: "zz-actor for zz-subject asks GET /accounts/zz-path for account/zz-other at zz-address",
 		Verdict: authz.Verdict{
 			Reason: "not_owner", Refusals: []string{"not_owner", "consent:zz-consent"}, Waived: []string{"not_owner:account/zz-account"},
+			BreakGlass: []string{"INC-4711"},
 		},
 		Operation: operation, Caller: caller, Pseudonym: "ignored", Revision: "sha256:abc", Elapsed: 1500 * time.Microsecond,
 		InteractionID: "c770aef3-6784-41f7-8e0e-ff5f97bddb3a",
@@ -64,7 +65,7 @@ func fullRecord() authz.Record {
 	return authz.Record{Decision: decision, Facts: facts}
 }
 
-const fullLine = `{"allowed":false,"api":"accounts","binding":["mtls"],` +
+const fullLine = `{"allowed":false,"api":"accounts","binding":["mtls"],"breakGlass":["INC-4711"],` +
 	`"caller":{"actorPseudonym":"@actor","client":"acme","consentPseudonym":"@consent","issuer":"https://issuer.example",` +
 	`"kind":"customer","roles":["viewer"],"scopes":["accounts","AIS:@consent"],"subjectPseudonym":"@subject","tenant":"retail"},` +
 	`"certificateThumbprint":"AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","consent":{"idPseudonym":"@consent","status":"Authorised"},` +
@@ -181,6 +182,17 @@ func TestNoRecordHoldsPersonalData(t *testing.T) {
 				t.Errorf("the line holds a marked value: %s", line)
 			}
 		})
+	}
+}
+
+// TestNobodyTakesATicketOut holds that a request which names a ticket does not hide it.
+func TestNobodyTakesATicketOut(t *testing.T) {
+	record := fullRecord()
+	for i, name := range []string{"4711", "INC-4711"} {
+		record.Facts.Inspection.Objects[i].ID = authz.ObjectID(name)
+	}
+	if line := lineOf(t, record); !strings.Contains(line, `"breakGlass":["INC-4711"]`) {
+		t.Errorf("the line lacks the ticket: %s", line)
 	}
 }
 

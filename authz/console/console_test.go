@@ -99,6 +99,7 @@ func TestMetricsCountDecisions(t *testing.T) {
 		{Allowed: true, Reason: authz.Granted, Operation: operation, Unchecked: []authz.Reason{authz.ReplaysUnavailable}},
 		{Reason: authz.PolicyDenied, Verdict: authz.Verdict{Reason: "not_owner"}, Operation: operation},
 		{Reason: authz.UnknownPath},
+		{Allowed: true, Reason: authz.Granted, Verdict: authz.Verdict{BreakGlass: []string{"INC-1", "INC-2"}}, Operation: operation},
 	} {
 		fake.decision = decision
 		if got := checker.Check(t.Context(), &authz.Request{}); got.Code() != decision.Code() || got.Allowed != decision.Allowed {
@@ -107,11 +108,12 @@ func TestMetricsCountDecisions(t *testing.T) {
 	}
 	_, body := get(t, base+"/metrics")
 	for _, line := range []string{
-		`countersign_decisions_total{allowed="true",api="bank",operation="ReadAccount",reason="granted"} 1`,
+		`countersign_decisions_total{allowed="true",api="bank",operation="ReadAccount",reason="granted"} 2`,
+		`countersign_break_glass_total{allowed="true",api="bank",operation="ReadAccount"} 1`,
 		`countersign_decisions_total{allowed="false",api="bank",operation="ReadAccount",reason="not_owner"} 1`,
 		`countersign_decisions_total{allowed="false",api="",operation="",reason="unknown_path"} 1`,
 		`countersign_unchecked_total{api="bank",operation="ReadAccount",reason="replays_unavailable"} 1`,
-		`countersign_check_duration_seconds_count{api="bank"} 2`,
+		`countersign_check_duration_seconds_count{api="bank"} 3`,
 	} {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("metrics lack %s", line)

@@ -26,4 +26,6 @@ fixed(amount) := concat("", [substring(whole, count(whole) - 18, 18), substring(
 	fraction := concat("", [parts[1], zeros])
 }
 
+# METADATA
+# title: As many zeros as digits are looked at
 zeros := "000000000000000000"
