@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,9 @@ func TestStoriesPure(t *testing.T) {
 			}
 			if !story.Want.Allowed && got.Reason.Status() != story.Want.Status {
 				t.Errorf("%s\nstatus = %d, want %d", story.Text, got.Reason.Status(), story.Want.Status)
+			}
+			if !slices.Equal(got.Verdict.BreakGlass, story.Want.BreakGlass) {
+				t.Errorf("%s\ntickets = %q, want %q", story.Text, got.Verdict.BreakGlass, story.Want.BreakGlass)
 			}
 			if got.Revision != system.Revision {
 				t.Errorf("revision = %q, want %q", got.Revision, system.Revision)

@@ -52,6 +52,9 @@ func Open(dir string, now time.Time) (*Bank, error) {
 	if err := copyFiles(dir); err != nil {
 		return nil, fmt.Errorf("bank: %w", err)
 	}
+	if err := declareEmergency(dir, now); err != nil {
+		return nil, err
+	}
 	if err := seed(filepath.Join(dir, "bank.db")); err != nil {
 		return nil, err
 	}

@@ -70,6 +70,8 @@ type Want struct {
 	Challenge string `json:"challenge"`
 	// Headers are patterns that the answer's headers must match, each as a whole.
 	Headers map[string]string `json:"headers"`
+	// BreakGlass are the tickets under which staff broke the glass.
+	BreakGlass []string `json:"break_glass"`
 	// Upstream are headers that the upstream must receive, or, with "", must not.
 	Upstream map[string]string `json:"upstream_headers"`
 }

@@ -22,7 +22,7 @@ func stories(t *testing.T) []Story {
 
 // policyCodes are the reasons of the standard policy and of the bank's own.
 var policyCodes = []string{
-	"step_up", "permission", "consent", "consent_client", "consent_subject", "consent_status", "consent_expiry",
+	"step_up", "permission", "actor", "consent", "consent_client", "consent_subject", "consent_status", "consent_expiry",
 	"consent_permission", "consent_object", "not_owner", "region", "region_caller", "region_object", "second_signer", "other_payment",
 }
 

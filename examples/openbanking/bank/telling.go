@@ -29,6 +29,8 @@ type Record struct {
 	ElapsedUS    int    `json:"elapsedUs"`
 	TraceID      string `json:"traceId"`
 	Interaction  string `json:"interactionId"`
+	// BreakGlass are the tickets under which the glass was broken.
+	BreakGlass []string `json:"breakGlass"`
 }
 
 // Code is the policy's reason where it gave one, else Countersign's own.
@@ -163,6 +165,9 @@ func (s *Story) recordFaults(record *Record) []string {
 	}
 	if !record.Allowed && record.Status != s.Want.Status {
 		faults = append(faults, fmt.Sprintf("recorded status is %d, not %d", record.Status, s.Want.Status))
+	}
+	if !slices.Equal(record.BreakGlass, s.Want.BreakGlass) {
+		faults = append(faults, fmt.Sprintf("recorded tickets are %q, not %q", record.BreakGlass, s.Want.BreakGlass))
 	}
 	if len(record.TraceID) != 32 {
 		faults = append(faults, "recorded is no trace id")

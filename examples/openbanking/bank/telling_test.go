@@ -57,6 +57,11 @@ func TestFaults(t *testing.T) {
 		{"another policy reason", deny, denied(), func(_ *Story, told *Told) { told.Record.PolicyReason = "not_owner" }, 1},
 		{"a record of an allow", deny, denied(), func(_ *Story, told *Told) { told.Record.Allowed = true }, 1},
 		{"a record of another status", deny, denied(), func(_ *Story, told *Told) { told.Record.Status = 403 }, 1},
+		{"a ticket", allow, granted(), func(story *Story, told *Told) {
+			story.Want.BreakGlass, told.Record.BreakGlass = []string{"INC-4711"}, []string{"INC-4711"}
+		}, 0},
+		{"a ticket that is not recorded", allow, granted(), func(story *Story, _ *Told) { story.Want.BreakGlass = []string{"INC-4711"} }, 1},
+		{"a ticket too many", allow, granted(), func(_ *Story, told *Told) { told.Record.BreakGlass = []string{"INC-4711"} }, 1},
 		{"no trace", deny, denied(), func(_ *Story, told *Told) { told.Record.TraceID = "" }, 1},
 		{"the client's trace", deny, denied(), func(story *Story, _ *Told) {
 			story.Ask.Headers = map[string]string{"traceparent": someParent}
