@@ -19,6 +19,10 @@ func (s *source) notes(decision ast.Ref, reach *reach) authz.Problems {
 	waivable := s.waivable()
 	for _, rule := range s.rules() {
 		said := sayingOf(rule)
+		if at, fact := negation(rule); said.hook == "deny" && at != nil {
+			notes = append(notes, s.problem(at, "where "+fact.String()+" is absent this does not hold, and the rule refuses nothing",
+				"ask it in a rule of its own, and deny if not that rule"))
+		}
 		if said.hook == "" && said.declared == "" {
 			continue
 		}

@@ -42,6 +42,21 @@ func TestNotes(t *testing.T) {
 				`site.rego:5: nothing requires "operation", so that it lifts nothing`,
 			},
 		},
+		"conditions that no absent fact makes hold": {
+			module: "package countersign.site\n\n" + declared + "deny contains \"closed\" if {\n\tinput.caller.kind == \"staff\"\n\tnot input.caller.tenant in {\"a\"}\n\tnot startswith(input.request.path, \"/a\")\n}\n\n" +
+				declared + "deny contains \"closed\" if not input.request.time < 5\n\n" +
+				declared + "deny contains \"closed\" if not lower(input.request.host) == \"a\"\n\n" +
+				declared + "deny contains \"closed\" if not f(input.caller.client)\n\nf(x) if x == \"a\"\n",
+			want: []string{
+				"site.rego:7: where input.caller.tenant is absent this does not hold, and the rule refuses nothing",
+				"site.rego:13: where input.request.time is absent this does not hold",
+				"site.rego:17: where input.request.host is absent this does not hold",
+				"site.rego:21: where input.caller.client is absent this does not hold",
+			},
+		},
+		"conditions that an absent fact makes hold": {
+			module: "package countersign.site\n\n" + declared + "deny contains \"closed\" if {\n\tnot input.caller.tenant == \"a\"\n\tnot input.caller.client\n\tnot open\n\tnot \"a\" in data.open\n}\n\nopen if input.caller.tenant in {\"a\"}\n",
+		},
 		"tests say what they like": {module: "package countersign.site_test\n\nanything := 1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,5 +87,26 @@ func TestLibraryAndExampleHaveNoNotes(t *testing.T) {
 	}
 	if len(e.Notes()) > 0 {
 		t.Errorf("Notes = %v, want none", e.Notes())
+	}
+}
+
+// TestAbsentFactsUnderNot holds that the notes on them are true of OPA.
+func TestAbsentFactsUnderNot(t *testing.T) {
+	facts := fullFacts()
+	facts.Token.Caller.Tenant = ""
+	for condition, holds := range map[string]bool{
+		`not input.caller.tenant in {"a"}`:         false,
+		`not startswith(input.caller.tenant, "a")`: false,
+		`not input.caller.tenant < "a"`:            false,
+		`not lower(input.caller.tenant) == "a"`:    false,
+		`not f(input.caller.tenant)`:               false,
+		`not input.caller.tenant == "a"`:           true,
+		`not input.caller.tenant`:                  true,
+		`not is_a`:                                 true,
+	} {
+		e := own(t, "package site\n\ndefault decision := false\n\ndecision if "+condition+"\n\nf(x) if x == \"a\"\n\nis_a if input.caller.tenant in {\"a\"}\n")
+		if got := decide(t, e, facts).Allowed; got != holds {
+			t.Errorf("%s: %v where the fact is absent, want %v", condition, got, holds)
+		}
 	}
 }
