@@ -203,7 +203,24 @@ deny contains "not_authorized" if count(details.granting({"type": "account_infor
 // TestEngineFailsClosed takes every path of a real request's input away in turn,
 // and puts values of wrong types there, in front of the compiled engine.
 func TestEngineFailsClosed(t *testing.T) {
-	e := engine(t, "", map[string]string{"data.json": policyData, "site.rego": detailed})
+	failsClosed(t, policyData, map[string][]string{
+		"/operation/permission": {"absent"}, "/objects/0/relation": {"any"},
+	})
+}
+
+// TestEngineFailsClosedByTables is the same with every table that bears on a customer.
+func TestEngineFailsClosedByTables(t *testing.T) {
+	failsClosed(t, customersTables, map[string][]string{
+		// Nobody acts for her.
+		"/caller/actor": {"absent"},
+	})
+}
+
+// failsClosed takes the paths away from what is allowed by the data. What else may be taken
+// away there, or be of the wrong type, is more.
+func failsClosed(t *testing.T, data string, more map[string][]string) {
+	t.Helper()
+	e := engine(t, "", map[string]string{"data.json": data, "site.rego": detailed})
 	facts := fullFacts()
 	// Nothing but the requirements grants here.
 	facts.Match.Operation.Grant = ""
@@ -214,7 +231,7 @@ func TestEngineFailsClosed(t *testing.T) {
 	// What may be taken away, or be of the wrong type, and why.
 	harmless := map[string][]string{
 		// What an operation does not ask for is not required; with [] neither.
-		"/operation/permission": {"absent"}, "/operation/step_up": {"absent"},
+		"/operation/step_up":            {"absent"},
 		"/operation/step_up/acr_values": {"absent"}, "/operation/step_up/max_age": {"absent"},
 		"/operation/consent": {"absent", "[]"}, "/operation/consent/0": {"absent"},
 		"/operation/regions": {"absent", "[]"},
@@ -224,7 +241,7 @@ func TestEngineFailsClosed(t *testing.T) {
 		"/token/authorization_details/0/locations": {"absent"},
 		// The library does not read these.
 		"/token/authorization_details/0/limit": {"any"},
-		"/objects/0/where":                     {"any"}, "/objects/0/relation": {"any"},
+		"/objects/0/where":                     {"any"},
 		// The other region, and the other permission, is what counts.
 		"/operation/regions/1": {"any"}, "/consent/permissions/1": {"any"},
 		// These grant or satisfy only when they are true.
@@ -233,6 +250,7 @@ func TestEngineFailsClosed(t *testing.T) {
 		// This is what it is, or is of the right type.
 		"/objects/0/owned": {"true"}, "/operation/id": {`"abc"`}, "/consent/id": {`"abc"`},
 	}
+	maps.Copy(harmless, more)
 	for _, path := range paths(ast.NewTerm(input), nil) {
 		for _, wrong := range []string{"absent", "null", `""`, "[]", "{}", "0", "true", `"abc"`} {
 			verdict, err := e.decide(t.Context(), changed(input, path, wrong), facts.Time, facts.ID)

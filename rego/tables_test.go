@@ -144,13 +144,17 @@ func TestTablesAreReadWhereTheyAre(t *testing.T) {
 	}
 }
 
+// customersTables are policyData and tables by which the request of fullFacts is allowed.
+var customersTables = strings.Replace(policyData, `"roles"`, `"access": {
+	"kinds": {"customer": ["read_balances"]}, "tenants": {"retail": ["read_balances"]},
+	"actors": {"https://as.example": {"app": ["read_balances"]}}, "relations": {"owner": ["read_balances"]},
+	"hours": {
+		"permissions": {"read_balances": [{"days": ["sat"], "from": "09:00", "to": "10:00", "zone": "UTC"}]},
+		"roles": {"customer": [{"days": ["sat"], "from": "09:00", "to": "10:00", "zone": "UTC"}]}}}, "roles"`, 1)
+
 // TestTablesDecide is a decision by the compiled engine, with the tables of the policy.
 func TestTablesDecide(t *testing.T) {
-	tables := strings.Replace(policyData, `"roles"`, `"access": {
-		"kinds": {"customer": ["read_balances"]}, "tenants": {"retail": "all"}, "actors": {"https://as.example": {"app": ["read_balances"]}},
-		"relations": {"owner": ["read_balances"]},
-		"hours": {"permissions": {"read_balances": [{"days": ["sat"], "from": "09:00", "to": "10:00", "zone": "UTC"}]}}}, "roles"`, 1)
-	e := engine(t, "", map[string]string{"data.json": tables})
+	e := engine(t, "", map[string]string{"data.json": customersTables})
 	if verdict := decide(t, e, fullFacts()); !verdict.Allowed {
 		t.Errorf("refused: %q", verdict.Refusals)
 	}
