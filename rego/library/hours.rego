@@ -5,21 +5,21 @@
 #   role is granted for. Both are held against input.request.time, the decision's one
 #   reading of the clock. What is not written as it must be holds at no time.
 #
-#   Times are compared as text of one length, which stands in the order of what it means:
-#   nothing that is written wrong can stop a decision halfway.
+#   Times are compared as text of one length, which stands in the order of what it means.
+#   A zone that there is not ends the decision, which refuses; in data it does not load.
 package countersign.standard.hours
 
 # METADATA
 # title: The key has no hours in that part of data.access.hours, or it is within them
 # description: A part is "permissions" or "roles"; what is no table has nothing open.
-permit(_, _) if not limited
-
 permit(part, key) if {
 	is_object(data.access.hours)
 	table := object.get(data.access.hours, part, {})
 	is_object(table)
 	not key in object.keys(table)
 }
+
+permit(_, _) if not limited
 
 permit(part, key) if open(data.access.hours[part][key])
 
