@@ -12,6 +12,10 @@ import (
 // time and seed make repeat.
 var pinned = []string{"time.now_ns", "rand.intn", "uuid.rfc4122", "io.jwt.decode_verify"}
 
+// unflagged are those that OPA calls deterministic, and whose answers are not the same
+// everywhere.
+var unflagged = []string{verifiedNow, "strings.render_template"}
+
 // unapproved are the built-ins that panic where FIPS 140-3 is enforced, whatever their
 // operands.
 var unapproved = []string{"crypto.md5", "crypto.sha1", "crypto.hmac.md5", "crypto.hmac.sha1"}
@@ -45,7 +49,7 @@ func forbidden(name string) bool {
 
 func impure(name string) bool {
 	builtin, known := ast.BuiltinMap[name]
-	return known && builtin.Nondeterministic && !slices.Contains(pinned, name)
+	return known && (builtin.Nondeterministic && !slices.Contains(pinned, name) || slices.Contains(unflagged, name))
 }
 
 // impurity says why policies are not given a built-in.
@@ -59,6 +63,10 @@ func impurity(name string) string {
 		return "a schema's $ref reads files and asks the network"
 	case "io.jwt.encode_sign", "io.jwt.encode_sign_raw":
 		return "signatures are random, and policies issue no tokens"
+	case verifiedNow:
+		return "it reads the machine's clock; " + verifiedAt + " takes a CurrentTime"
+	case "strings.render_template":
+		return "a template can print addresses in memory, and no deadline ends it; sprintf does neither"
 	case "crypto.md5", "crypto.sha1", "crypto.hmac.md5", "crypto.hmac.sha1":
 		return "FIPS 140-3 is enforced"
 	}

@@ -46,6 +46,9 @@ func (s *source) compile(ctx context.Context) (*compiled, error) {
 }
 
 func (s *source) compileBy(policy *compiled) (*compiled, error) {
+	if err := s.timeless().Err(); err != nil {
+		return nil, err
+	}
 	policy.compiler.Compile(s.modules)
 	if policy.compiler.Failed() {
 		return nil, s.problems(policy.compiler.Errors)
