@@ -228,6 +228,49 @@ func TestDigest(t *testing.T) {
 	}
 }
 
+// What is read again is what is there, and is compiled again only if that is not the same.
+func TestAgain(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, "a.yaml", minimal)
+	cfg := Config{APIs: []API{{Name: "a", Document: file, Hosts: []string{"h"}}}}
+	first, err := (*Contracts)(nil).Again(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := func(cfg Config) *Contracts {
+		t.Helper()
+		contracts, err := first.Again(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(contracts.Digest(), load(t, cfg).Digest()) {
+			t.Error("the digest is not that of New")
+		}
+		return contracts
+	}
+	if again(cfg) != first {
+		t.Error("what has not changed is compiled again")
+	}
+	moved := Config{APIs: []API{{Name: "a", Document: write(t, dir, "moved.yaml", minimal), Hosts: []string{"h"}}}}
+	if again(moved) == first || again(Config{APIs: []API{{Name: "a", Document: file}}}) == first || again(Config{}) == first {
+		t.Error("another configuration gives the contracts of this one")
+	}
+	write(t, dir, "a.yaml", minimal+" ")
+	if again(cfg) == first {
+		t.Error("another document gives the contracts of this one")
+	}
+	write(t, dir, "a.yaml", "openapi")
+	if contracts, err := first.Again(cfg); err == nil {
+		t.Errorf("Again = %v for a document with a fault, want the fault", contracts)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if contracts, err := first.Again(cfg); err == nil {
+		t.Errorf("Again = %v for a document that is not there, want the fault", contracts)
+	}
+}
+
 // Real contracts load, and every path of theirs is found.
 func TestUKOpenBanking(t *testing.T) {
 	for name, want := range map[string]int{"accounts": 29, "payments": 41} {

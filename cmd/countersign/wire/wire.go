@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	oteltrace "go.opentelemetry.io/otel/trace"
@@ -74,7 +75,7 @@ func (l *Loaded) read() authz.Problems {
 		problems = append(problems, cfg.Locate(prefix, authz.ProblemsOf(err))...)
 	}
 	var err error
-	l.Contracts, err = contract.New(cfg.Contracts())
+	l.Contracts, err = l.Contracts.Again(cfg.Contracts())
 	found("", cfg.ContractKeys(authz.ProblemsOf(err)).Err())
 	found("", cfg.TokenKeys(authz.ProblemsOf(cfg.Tokens().Check())).Err())
 	found("", checkKeyFiles(cfg))
@@ -133,6 +134,8 @@ type System struct {
 	keys   *token.KeyRing
 	proofs *proofs
 	log    *audit.Log
+	// contracts are those that were read last, for the next to be made of where they stay.
+	contracts atomic.Pointer[contract.Contracts]
 }
 
 // Start opens what Countersign writes to and fetches from, and puts the first
@@ -165,6 +168,7 @@ func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.contracts.Store(l.Contracts)
 	snapshot.Tokens = trace.Tokens(snapshot.Tokens, s.tracer)
 	snapshot.Policy = trace.Policy(snapshot.Policy, s.tracer)
 	snapshot.PolicyOnly = l.policyOnly(snapshot.Revision, s.log, s.tracer)
@@ -217,7 +221,7 @@ func (l *Loaded) inputs() authz.Inputs {
 // that were opened at start, and puts nothing in force. It judges as Load does, and
 // what cannot change while running besides. Its error is authz.Problems.
 func (s *System) Prepare(cfg *config.Config) (*authz.Snapshot, error) {
-	next := &Loaded{Config: cfg, Owners: s.Owners, Consents: s.Consents}
+	next := &Loaded{Config: cfg, Owners: s.Owners, Consents: s.Consents, Contracts: s.contracts.Load()}
 	fixed := cfg.Fixed(s.Config)
 	if read := next.read(); len(fixed)+len(read) > 0 {
 		return nil, Merge(fixed, read)
