@@ -132,6 +132,13 @@ func checkOnce(ctx context.Context, checker authz.Checker, request *authz.Reques
 // token that is bound to the client's certificate.
 func openLarge(b testing.TB) (*wire.System, *authz.Request) {
 	b.Helper()
+	system, requests := openLargeFor(b, 1)
+	return system, requests[0]
+}
+
+// openLargeFor is openLarge with so many requests, each by a token of its own.
+func openLargeFor(b testing.TB, count int) (*wire.System, []*authz.Request) {
+	b.Helper()
 	made := openBank(b)
 	data := `{"roles": {"customer": ["read_parts"]}, "regions": {"GB": ["GB"]}}`
 	decision := "package openbanking\n\nimport data.countersign.standard\n\ndecision := standard.decision\n"
@@ -151,11 +158,14 @@ func openLarge(b testing.TB) (*wire.System, *authz.Request) {
 		Method: "GET", Path: "/accounts/22289/parts-73?page=2", Headers: headers, Listener: bank.MTLS, Certificate: bank.Acme,
 		Token: bank.Token{As: "ann", Claims: map[string]any{"exp": "1h"}},
 	}}
-	request, err := story.Request(made, "")
-	if err != nil {
-		b.Fatal(err)
+	requests := make([]*authz.Request, count)
+	for i := range requests {
+		var err error
+		if requests[i], err = story.Request(made, ""); err != nil {
+			b.Fatal(err)
+		}
 	}
-	return wireBank(b, made), request
+	return wireBank(b, made), requests
 }
 
 // largeContract has 200 operations, each of which calls for a scope, a permission, a

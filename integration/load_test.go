@@ -3,10 +3,12 @@ package integration
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,14 +33,22 @@ const (
 	loadPatience = 20 * time.Second
 )
 
-// order asks a client for Count calls of one CheckRequest, serialised.
+// order asks a client for Count calls of CheckRequests, serialised, in turn: inFlight at
+// once, or, where Every is not 0, one each time that has passed, whatever became of the
+// others.
 type order struct {
-	Check []byte
-	Count int
+	Checks [][]byte
+	Count  int
+	Every  time.Duration
 }
 
-// outcome is what became of an order: the first call that was not allowed, or "".
-type outcome struct{ Fault string }
+// outcome is what became of an order: the first call that was not allowed, or ""; how
+// long all took; and, of those that were made at their times, how long after its time the
+// slowest but one in a hundred was answered.
+type outcome struct {
+	Fault     string
+	Took, P99 time.Duration
+}
 
 // load answers orders until there are no more. It returns an exit code.
 func load(address string, orders io.Reader, outcomes io.Writer) int {
@@ -59,9 +69,11 @@ func load(address string, orders io.Reader, outcomes io.Writer) int {
 			return 1
 		}
 		var got outcome
-		if err := askAll(client, next); err != nil {
+		began := time.Now()
+		if err := askAll(client, next, &got); err != nil {
 			got.Fault = err.Error()
 		}
+		got.Took = time.Since(began)
 		if err := encoder.Encode(got); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -69,23 +81,53 @@ func load(address string, orders io.Reader, outcomes io.Writer) int {
 	}
 }
 
-func askAll(client authv3.AuthorizationClient, all order) error {
-	check := &authv3.CheckRequest{}
-	if err := proto.Unmarshal(all.Check, check); err != nil {
-		return err
-	}
-	return together(all.Count, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), loadPatience)
-		defer cancel()
-		response, err := client.Check(ctx, check)
-		if err != nil {
+func askAll(client authv3.AuthorizationClient, all order, got *outcome) (err error) {
+	checks := make([]*authv3.CheckRequest, len(all.Checks))
+	for i, serialised := range all.Checks {
+		checks[i] = &authv3.CheckRequest{}
+		if err := proto.Unmarshal(serialised, checks[i]); err != nil {
 			return err
 		}
-		if code := codes.Code(response.GetStatus().GetCode()); code != codes.OK {
-			return fmt.Errorf("answered %v: %s", code, response.GetDeniedResponse().GetBody())
-		}
-		return nil
-	})
+	}
+	var asked atomic.Int64
+	ask := func() error { return askAllowed(client, checks[int(asked.Add(1))%len(checks)]) }
+	if all.Every == 0 {
+		return together(all.Count, ask)
+	}
+	got.P99, err = paced(all.Count, all.Every, ask)
+	return err
+}
+
+func askAllowed(client authv3.AuthorizationClient, check *authv3.CheckRequest) error {
+	ctx, cancel := context.WithTimeout(context.Background(), loadPatience)
+	defer cancel()
+	response, err := client.Check(ctx, check)
+	if err != nil {
+		return err
+	}
+	if code := codes.Code(response.GetStatus().GetCode()); code != codes.OK {
+		return fmt.Errorf("answered %v: %s", code, response.GetDeniedResponse().GetBody())
+	}
+	return nil
+}
+
+// paced calls a function so many times, each at its time, and returns how long after it
+// the slowest but one in a hundred came back: a call that is begun late is late.
+func paced(count int, every time.Duration, call func() error) (time.Duration, error) {
+	late, faults := make([]time.Duration, count), make([]error, count)
+	began := time.Now()
+	var all sync.WaitGroup
+	for i := range count {
+		due := began.Add(time.Duration(i) * every)
+		time.Sleep(time.Until(due))
+		all.Go(func() {
+			faults[i] = call()
+			late[i] = time.Since(due)
+		})
+	}
+	all.Wait()
+	slices.Sort(late)
+	return late[count*99/100], errors.Join(faults...)
 }
 
 // together calls a function so many times, inFlight at once, and returns the first
@@ -114,10 +156,29 @@ func together(count int, call func() error) error {
 // ends with the test. The function that it returns has the client ask so many times.
 func startLoad(t testing.TB, address string, check *authv3.CheckRequest) func(count int) error {
 	t.Helper()
-	serialised, err := proto.Marshal(check)
-	if err != nil {
-		t.Fatal(err)
+	client := startClient(t, address)
+	serialised := serialised(t, check)
+	return func(count int) error {
+		_, err := client(order{Checks: serialised, Count: count})
+		return err
 	}
+}
+
+func serialised(t testing.TB, checks ...*authv3.CheckRequest) [][]byte {
+	t.Helper()
+	texts := make([][]byte, len(checks))
+	for i, check := range checks {
+		var err error
+		if texts[i], err = proto.Marshal(check); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return texts
+}
+
+// startClient is startLoad, for orders of all kinds.
+func startClient(t testing.TB, address string) func(order) (outcome, error) {
+	t.Helper()
 	client := exec.Command(os.Args[0])
 	client.Env = append(os.Environ(), loadAddress+"="+address)
 	client.Stderr = os.Stderr
@@ -139,17 +200,16 @@ func startLoad(t testing.TB, address string, check *authv3.CheckRequest) func(co
 		}
 	})
 	encoder, decoder := json.NewEncoder(orders), json.NewDecoder(outcomes)
-	return func(count int) error {
-		if err := encoder.Encode(order{Check: serialised, Count: count}); err != nil {
-			return err
+	return func(next order) (got outcome, err error) {
+		if err := encoder.Encode(next); err != nil {
+			return got, err
 		}
-		var got outcome
 		if err := decoder.Decode(&got); err != nil {
-			return err
+			return got, err
 		}
 		if got.Fault != "" {
-			return fmt.Errorf("a check: %s", got.Fault)
+			return got, fmt.Errorf("a check: %s", got.Fault)
 		}
-		return nil
+		return got, nil
 	}
 }
