@@ -60,7 +60,10 @@ type History struct {
 	// waiting are the records that lack their inputs, held the inputs that lack records.
 	waiting queue[waiting]
 	held    queue[held]
-	yield   func(Past, error) bool
+	// early are the times of records that were left out since they are too early: their
+	// inputs need not be opened.
+	early queue[time.Time]
+	yield func(Past, error) bool
 }
 
 // stream is one of the two logs.
@@ -149,11 +152,13 @@ func (h *History) step() bool {
 
 // readsRecords reports that records are behind, by time or, where both logs have come to
 // the same, by what is in memory of them: a clock that was put back makes no difference.
+// Before the time that is asked for records go ahead, so that the inputs of those that are
+// left out are known, and not opened.
 func (h *History) readsRecords() bool {
 	switch {
 	case h.records.ended:
 		return false
-	case h.kept.ended:
+	case h.kept.ended, h.records.clock.Before(h.since) && h.early.len() < maxApart/2:
 		return true
 	case !h.records.clock.Equal(h.kept.clock):
 		return h.records.clock.Before(h.kept.clock)
@@ -197,10 +202,16 @@ func (h *History) take(record *decisionv1.Decision, place segment.Place) bool {
 	if !h.until.IsZero() && at.After(h.until.Add(slack)) {
 		h.records.ended = true
 	}
-	if at.Before(h.since) || !h.until.IsZero() && !at.Before(h.until) {
+	if !h.until.IsZero() && !at.Before(h.until) {
 		return true
 	}
 	id, err := authz.ParseDecisionID(record.Id)
+	if at.Before(h.since) {
+		if _, there := h.held.take(id); !there && record.InputKeyId != "" && err == nil {
+			h.early.put(id, at, 0)
+		}
+		return true
+	}
 	if record.InputKeyId == "" || err != nil {
 		return h.yield(Past{Record: record, NoInput: whyNoInput(record)}, nil)
 	}
@@ -221,6 +232,12 @@ func (h *History) readInput() bool {
 		return h.yield(Past{}, err)
 	}
 	h.kept.place = line.Place
+	if id, known := vault.IDOf(line.Text); known && h.early.len() > 0 {
+		if at, early := h.early.take(id); early {
+			h.kept.passes(at)
+			return true
+		}
+	}
 	entry, err := h.vault.Open(line.Text)
 	if err != nil && entry.ID == (authz.DecisionID{}) {
 		return h.yield(Past{}, fmt.Errorf("%s: an input cannot be read", line.Place.In(inputs)))
@@ -259,6 +276,13 @@ func (h *History) giveUp() bool {
 			break
 		}
 		h.held.take(id)
+	}
+	for {
+		id, at, some := h.early.first()
+		if !some || !h.kept.ended && !h.early.full() && h.kept.clock.Sub(at) <= slack {
+			break
+		}
+		h.early.take(id)
 	}
 	for {
 		id, one, some := h.waiting.first()

@@ -277,3 +277,30 @@ func TestHistoryEndsWithItsContext(t *testing.T) {
 		t.Errorf("it was read to %v, want no further than nothing", at)
 	}
 }
+
+// TestHistoryOpensNoInputsOfBefore holds that what was kept before the time that is read
+// costs no decryption: not even the key is looked for.
+func TestHistoryOpensNoInputsOfBefore(t *testing.T) {
+	cfg := testConfig(t)
+	log := mustOpen(t, cfg)
+	for n := range 20 {
+		if err := keep(log, pastOf(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for since, want := range map[time.Time]bool{began: true, began.Add(19 * time.Second): true, began.Add(20 * time.Second): false} {
+		h := NewHistory(cfg, since, time.Time{}, Mark{})
+		looked := false
+		h.vault = vault.NewReader(cfg.Folder, func(id string) *secret.Key {
+			looked = true
+			return secret.Find(cfg.InputKey, id)
+		})
+		read(t, h)
+		if looked != want {
+			t.Errorf("since %s: the key was looked for: %v, want %v", since.Format(time.TimeOnly), looked, want)
+		}
+	}
+}

@@ -68,7 +68,7 @@ func After(folder, name string, place Place) iter.Seq2[Line, error] {
 			yield(Line{}, err)
 			return
 		}
-		w := walk{folder: folder, name: name, yield: yield, place: place, before: max(0, place.Segment-1)}
+		w := walk{folder: folder, name: name, yield: yield, place: place, before: max(0, place.Segment-1), reader: read(nil, chain{})}
 		for i, number := range numbers {
 			if number < place.Segment {
 				continue
@@ -95,6 +95,7 @@ type walk struct {
 	// where that is not known.
 	before int
 	ended  sum
+	reader *reader
 }
 
 // follow tells of segments that are missing before this one.
@@ -120,31 +121,32 @@ func (w *walk) segment() bool {
 		return w.yield(Line{}, fmt.Errorf("%w; restore it from a copy", err))
 	}
 	defer file.Close()
-	r := read(file, chain{})
-	previous, err := r.header(w.number)
+	w.reader.begin(file, chain{})
+	previous, err := w.reader.header(w.number)
 	if err != nil {
-		return w.end(file, r.chain, err)
+		return w.end(file, w.reader.chain, err)
 	}
 	if ended != (sum{}) && previous != ended {
-		if !w.fault(r.chain, "does not continue the segment before it: one of the two was changed or replaced") {
+		if !w.fault(w.reader.chain, "does not continue the segment before it: one of the two was changed or replaced") {
 			return false
 		}
 	}
-	return w.batches(file, r)
+	return w.batches(file)
 }
 
 // batches gives all lines behind a header.
-func (w *walk) batches(file io.ReaderAt, r *reader) bool {
+func (w *walk) batches(file io.ReaderAt) bool {
 	again := false
 	for {
-		batch, err := r.next()
+		batch, err := w.reader.next()
 		if err == errDamaged && !again {
 			// What a Writer could not finish and cut off again may have been read in part.
-			r, again = read(file, r.chain), true
+			w.reader.begin(file, w.reader.chain)
+			again = true
 			continue
 		}
 		if err != nil {
-			return w.end(file, r.chain, err)
+			return w.end(file, w.reader.chain, err)
 		}
 		again = false
 		for line := range bytes.Lines(batch) {

@@ -190,11 +190,11 @@ func TestBatchThatIsTakenBackWhileItIsReadIsNoDamage(t *testing.T) {
 		lines = append(lines, string(line.Text))
 		return true
 	}}
-	r := read(file, chain{})
-	if _, err := r.header(1); err != nil {
+	w.reader = read(file, chain{})
+	if _, err := w.reader.header(1); err != nil {
 		t.Fatal(err)
 	}
-	w.batches(file, r)
+	w.batches(file)
 	if diff := cmp.Diff([]string{"1", long, "3"}, lines); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}

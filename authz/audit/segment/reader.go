@@ -15,7 +15,8 @@ var (
 	errDamaged = errors.New("what stands here does not fit its seal")
 )
 
-// reader reads a segment batch by batch, and gives nothing that no seal stands for.
+// reader reads a segment batch by batch, and gives nothing that no seal stands for. Its
+// buffers are those of the segments that it read before.
 type reader struct {
 	from        *bufio.Reader
 	text, batch []byte
@@ -24,8 +25,15 @@ type reader struct {
 
 // read begins where a chain stands, or with the header where it is zero.
 func read(file io.ReaderAt, at chain) *reader {
-	section := io.NewSectionReader(file, at.end, math.MaxInt64-at.end)
-	return &reader{from: bufio.NewReaderSize(section, 64<<10), chain: at}
+	r := &reader{from: bufio.NewReaderSize(nil, 64<<10)}
+	r.begin(file, at)
+	return r
+}
+
+// begin has r read another segment, or go on elsewhere in one.
+func (r *reader) begin(file io.ReaderAt, at chain) {
+	r.from.Reset(io.NewSectionReader(file, at.end, math.MaxInt64-at.end))
+	r.chain = at
 }
 
 // header reads the first line, and returns what it states of the segment before.

@@ -110,10 +110,13 @@ func (v *Vault) Seal(e Entry) ([]byte, error) {
 	return encode(id, v.key.ID, sealed), nil
 }
 
+// lineStart begins every line.
+const lineStart = `{"id":"`
+
 // encode is a line, and its end: ids need no escapes.
 func encode(id, key string, sealed []byte) []byte {
 	text := make([]byte, 0, 128+base64.StdEncoding.EncodedLen(len(sealed)))
-	text = append(text, `{"id":"`+id+`","key":"`+key+`","sealed":"`...)
+	text = append(text, lineStart+id+`","key":"`+key+`","sealed":"`...)
 	text = base64.StdEncoding.AppendEncode(text, sealed)
 	return append(text, "\"}\n"...)
 }
@@ -204,6 +207,16 @@ type Reader struct {
 // NewReader is a reader of the vault in folder. keys is the key of an id, or nil.
 func NewReader(folder string, keys func(id string) *secret.Key) *Reader {
 	return &Reader{folder: folder, keys: keys, found: map[string]*secret.Key{}, reaches: map[string][]string{}}
+}
+
+// IDOf is the decision of a line that keeps an entry, if it says so: it is not opened.
+func IDOf(text []byte) (id authz.DecisionID, known bool) {
+	rest, is := bytes.CutPrefix(text, []byte(lineStart))
+	if !is || len(rest) < 36 {
+		return id, false
+	}
+	id, err := authz.ParseDecisionID(string(rest[:36]))
+	return id, err == nil
 }
 
 // Open reads a line that keeps an entry. Beside an error it has what could be told: the id,
