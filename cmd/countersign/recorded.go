@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/countersign-io/countersign/authz"
@@ -73,8 +74,19 @@ func (r *recording) again(ctx context.Context, policy *rego.Engine, entry *vault
 	r.Now.Same = r.same()
 }
 
-// decideAgain is what a policy says of an input that was kept, or why it says nothing.
-func decideAgain(ctx context.Context, policy *rego.Engine, entry *vault.Entry) (*replayed, error) {
+// decideAgain is what a policy says of an input that was kept, or why it says nothing. A
+// panic is an error that names the decision and no value: one input of a million must not
+// end the rest.
+func decideAgain(ctx context.Context, policy *rego.Engine, entry *vault.Entry) (now *replayed, err error) {
+	defer func() {
+		switch fault := recover().(type) {
+		case nil:
+		case runtime.Error:
+			now, err = nil, fmt.Errorf("decision %s: panic: %w", entry.ID, fault)
+		default:
+			now, err = nil, fmt.Errorf("decision %s: panic of type %T", entry.ID, fault)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, explainTime)
 	defer cancel()
 	verdict, err := policy.Replay(ctx, entry.Input, entry.Time, entry.ID)

@@ -22,10 +22,12 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/audit"
+	"github.com/countersign-io/countersign/authz/audit/vault"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
 	"github.com/countersign-io/countersign/examples/openbanking/bank"
 	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
+	"github.com/countersign-io/countersign/rego"
 )
 
 // recorded is a request that a test's Countersign decided.
@@ -396,6 +398,18 @@ func TestProgressIsForPeopleAlone(t *testing.T) {
 	p.end()
 	if want := "\r\x1b[K300 records, to 2026-11-21T10:00:00Z, 100 a second, 2 flipped\r\x1b[K"; shown.String() != want {
 		t.Errorf("progress is %q, want %q", shown.String(), want)
+	}
+}
+
+// TestPanicOnOneRecordIsAFailureOfIt holds that it is told which one, and not of what.
+func TestPanicOnOneRecordIsAFailureOfIt(t *testing.T) {
+	record := &decisionv1.Decision{Reason: authz.Granted.String()}
+	entry := &vault.Entry{ID: authz.DecisionID{7}, Input: authz.Input{Document: []byte(`{"secret": "22289"}`)}}
+	var none *rego.Engine // which panics
+	j := judge(t.Context(), none, found{Past: audit.Past{Record: record, Input: entry}})
+	want := []string{"decision " + entry.ID.String() + ": panic: runtime error: invalid memory address or nil pointer dereference"}
+	if j.outcome != failed || !slices.Equal(j.because, want) {
+		t.Errorf("it is judged %+v, want failed because %q", j, want)
 	}
 }
 

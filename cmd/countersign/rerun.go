@@ -32,7 +32,7 @@ const (
 	// lacking is a verdict that the kept input does not tell: undetermined.
 	lacking  outcome = undetermined
 	withheld outcome = "without_input"
-	failed   outcome = "failed" // damaged, or not decided in time
+	failed   outcome = "failed" // damaged, not decided in time, or a panic
 	native   outcome = "native" // not the policy's
 )
 
