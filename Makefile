@@ -9,6 +9,7 @@ NODE_VERSION  := 24.14.1
 NODE          := $(if $(and $(shell command -v npm 2>/dev/null),$(shell node -p 'process.versions.node.split(".")[0] >= 20 || ""' 2>/dev/null)),,.tools/node/bin/node)
 OIDC          := .tools/oidc/node_modules/.package-lock.json
 JAEGER        := .tools/bin/jaeger
+REGAL         := .tools/bin/regal
 # The certified version of Go's cryptographic module (GOROOT/lib/fips140).
 FIPS          := v1.0.0
 GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
@@ -17,7 +18,7 @@ GO_FILES       = $(wildcard $(shell git ls-files --cached --others --exclude-sta
 export TMPDIR := $(CURDIR)/.tools/tmp
 $(shell mkdir -p $(TMPDIR))
 
-.PHONY: demo demo-jaeger test test-all test-fips check generate build build-fips clean
+.PHONY: demo demo-jaeger test test-all test-fips check lint-rego generate build build-fips clean
 
 demo: build $(ENVOY) ## a real Envoy asks, Countersign decides, people see why
 	go build -o .tools/bin/demo ./examples/openbanking/demo
@@ -36,7 +37,7 @@ test-fips: build-fips $(ENVOY) $(REDIS) ## what must go on where only what FIPS 
 	GOFIPS140=$(FIPS) GODEBUG=fips140=only COUNTERSIGN_REDIS=$(abspath $(REDIS)) go test -count=1 ./authz/... ./cmd/... ./envoy ./rego
 	GOFIPS140=$(FIPS) GODEBUG=fips140=only COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_REDIS=$(abspath $(REDIS)) go test -count=1 -run 'TestStoriesThroughEnvoy|TestTwoProcesses' ./integration
 
-test-all: check test test-fips $(JAEGER) ## and the slow ones: under load; a million records; traces in Jaeger; each check is taken out, a story must notice
+test-all: check lint-rego test test-fips $(JAEGER) ## and the slow ones: under load; a million records; traces in Jaeger; each check is taken out, a story must notice
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) go test -race -tags slow -run TestSlow -timeout 30m -v ./integration
 	go test -tags slow -run TestSlow -timeout 60m -v ./cmd/countersign
 	COUNTERSIGN_ENVOY=$(abspath $(ENVOY)) COUNTERSIGN_JAEGER=$(abspath $(JAEGER)) go test -race -tags jaeger -run Jaeger -timeout 10m -v ./integration
@@ -51,6 +52,9 @@ check: ## what CI holds every change to
 	cd integration/jaeger && go mod tidy -diff
 	./proto/generate.sh
 	git diff --exit-code -- proto
+
+lint-rego: $(REGAL) ## what .regal/config.yaml holds all policies to
+	$(REGAL) lint --no-color rego/library examples integration cmd/countersign/testdata
 
 build:
 	go build -o .tools/bin/countersign ./cmd/countersign
@@ -90,6 +94,10 @@ $(OIDC): integration/oidc/package.json integration/oidc/package-lock.json integr
 # requirements are in a module of their own: the product's go.mod has none of them.
 $(JAEGER): integration/jaeger/go.mod integration/jaeger/go.sum
 	cd integration/jaeger && go build -trimpath -ldflags '-s -w' -o $(abspath $@) github.com/jaegertracing/jaeger/cmd/all-in-one
+
+# Some 300 MB to download and two minutes to build, so it is kept like Jaeger.
+$(REGAL): integration/regal/go.mod integration/regal/go.sum
+	cd integration/regal && go build -trimpath -ldflags '-s -w' -o $(abspath $@) github.com/open-policy-agent/regal
 
 clean:
 	rm -rf .tools
