@@ -198,7 +198,10 @@ func TestPoliciesCompile(t *testing.T) {
 				}
 				continue
 			}
-			decision, _ := strings.CutPrefix(b.mark, "decision ")
+			decision, is := strings.CutPrefix(b.mark, "decision ")
+			if !is {
+				decision = ""
+			}
 			if _, err := rego.New(rego.Config{Path: write(t, map[string]string{"shown.rego": b.text}), Decision: decision}); err != nil {
 				t.Errorf("%s: %v", at, err)
 			}

@@ -41,6 +41,36 @@ func TestTranscriptsAreTold(t *testing.T) {
 	}
 }
 
+// TestTutorialIsWhatIsDone holds the page against what the command's own tests do: all that
+// is typed and run there is shown, and it is little.
+func TestTutorialIsWhatIsDone(t *testing.T) {
+	archive := txtar.Parse([]byte(page(t, filepath.Join("..", "cmd", "countersign", "testdata", "tutorial", "first-rule.txtar"))))
+	shown := map[string]string{}
+	for _, b := range blocksOf(page(t, "writing-policies.md")) {
+		if name, is := strings.CutPrefix(b.mark, "tutorial "); is {
+			shown[name] = b.text
+		}
+	}
+	typed, commands := strings.Count(string(archive.Comment), "\nswap "), 0
+	for _, file := range archive.Files {
+		text := string(file.Data)
+		switch {
+		case strings.HasPrefix(file.Name, "typed/"):
+			typed += strings.Count(strings.ReplaceAll(text, "\n\n", "\n"), "\n")
+		case file.Name == "commands":
+			commands = strings.Count(text, "\n")
+		case shown[file.Name] == "":
+			continue
+		}
+		if shown[file.Name] != text {
+			t.Errorf("writing-policies.md shows of %s\n%s\nwant\n%s", file.Name, shown[file.Name], text)
+		}
+	}
+	if ran := strings.Count(string(archive.Comment), "\nstep"); commands != ran || commands > 8 || typed > 15 || typed == 0 {
+		t.Errorf("%d commands, of which %d are run, and %d typed lines; want 8 and 15 at most", commands, ran, typed)
+	}
+}
+
 // TestRequestsShownAreRead parses each request that is shown.
 func TestRequestsShownAreRead(t *testing.T) {
 	shown := 0

@@ -37,6 +37,9 @@ func TestExplainScripts(t *testing.T) { bankScripts(t, "testdata/explain") }
 // TestReplayScripts decides again what scripts recorded with decided.
 func TestReplayScripts(t *testing.T) { bankScripts(t, "testdata/replay") }
 
+// TestTutorialScripts does what the documentation has its reader do.
+func TestTutorialScripts(t *testing.T) { bankScripts(t, "testdata/tutorial") }
+
 func bankScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
@@ -46,7 +49,7 @@ func bankScripts(t *testing.T, dir string) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ask": ask, "steady": steady, "decided": decided, "abandon": abandon, "swap": swap,
+			"exits": exits, "ask": ask, "steady": steady, "decided": decided, "abandon": abandon, "swap": swap, "step": step,
 		},
 		UpdateScripts: *update,
 	})
@@ -114,6 +117,21 @@ func checkRequest(request *authz.Request) any {
 // varying is what differs from run to run.
 var varying = regexp.MustCompile(`(?m)((?:revision|thumbprint|x5t#S256(?:"\])? |cnf\.jkt|dpop-nonce|pseudonyms|pseudonym|candidate|^ +input|took) +)[^\s,]+` +
 	`|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+// step runs the next line of the file commands, by the shell, and holds its exit code
+// against the argument, or 0.
+func step(script *testscript.TestScript, _ bool, args []string) {
+	next, rest, found := strings.Cut(script.ReadFile("commands"), "\n")
+	if !found {
+		script.Fatalf("there are no more commands")
+	}
+	script.Check(os.WriteFile(script.MkAbs("commands"), []byte(rest), 0o600))
+	want := "0"
+	if len(args) > 0 {
+		want = args[0]
+	}
+	exitsBy(script, want, "sh", "-c", next)
+}
 
 // steady writes the last command's output to the file told, without what varies.
 func steady(script *testscript.TestScript, _ bool, _ []string) {

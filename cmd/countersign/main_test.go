@@ -39,11 +39,15 @@ func TestScripts(t *testing.T) {
 
 // exits runs countersign and holds its exit code against the first argument.
 func exits(script *testscript.TestScript, _ bool, args []string) {
-	want, err := strconv.Atoi(args[0])
+	exitsBy(script, args[0], "countersign", args[1:]...)
+}
+
+func exitsBy(script *testscript.TestScript, wanted, program string, args ...string) {
+	want, err := strconv.Atoi(wanted)
 	script.Check(err)
 	code := 0
 	var failure *exec.ExitError
-	if err := script.Exec("countersign", args[1:]...); errors.As(err, &failure) {
+	if err := script.Exec(program, args...); errors.As(err, &failure) {
 		code = failure.ExitCode()
 	} else {
 		script.Check(err)
