@@ -124,6 +124,9 @@ func (s *source) test(ctx context.Context, report io.Writer) error {
 }
 
 func (s *source) runTests(ctx context.Context, selection Selection) (*TestReport, error) {
+	if err := s.timeless().Err(); err != nil {
+		return nil, err
+	}
 	policy, err := s.uncompiled(ctx)
 	if err != nil {
 		return nil, err
