@@ -136,8 +136,9 @@ func openLarge(b testing.TB) (*wire.System, *authz.Request) {
 	return system, requests[0]
 }
 
-// openLargeFor is openLarge with so many requests, each by a token of its own.
-func openLargeFor(b testing.TB, count int) (*wire.System, []*authz.Request) {
+// openLargeFor is openLarge with so many requests, each by a token of its own, and with
+// settings behind the configuration's.
+func openLargeFor(b testing.TB, count int, settings ...string) (*wire.System, []*authz.Request) {
 	b.Helper()
 	made := openBank(b)
 	data := `{"roles": {"customer": ["read_parts"]}, "regions": {"GB": ["GB"]}}`
@@ -165,7 +166,7 @@ func openLargeFor(b testing.TB, count int) (*wire.System, []*authz.Request) {
 			b.Fatal(err)
 		}
 	}
-	return wireBank(b, made), requests
+	return wireBank(b, made, settings...), requests
 }
 
 // largeContract has 200 operations, each of which calls for a scope, a permission, a

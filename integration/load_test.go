@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -127,7 +126,11 @@ func paced(count int, every time.Duration, call func() error) (time.Duration, er
 	}
 	all.Wait()
 	slices.Sort(late)
-	return late[count*99/100], errors.Join(faults...)
+	faults = slices.DeleteFunc(faults, func(fault error) bool { return fault == nil })
+	if len(faults) > 0 {
+		return 0, fmt.Errorf("%d of %d failed, such as: %w", len(faults), count, faults[0])
+	}
+	return late[count*99/100], nil
 }
 
 // together calls a function so many times, inFlight at once, and returns the first
