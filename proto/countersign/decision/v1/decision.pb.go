@@ -123,6 +123,16 @@ type Decision struct {
 	// contract lets the operation go on without (replay: best_effort): the reasons for
 	// which it would have been refused, "replays_unavailable" or "limits_unavailable".
 	Unchecked []string `protobuf:"bytes,32,rep,name=unchecked,proto3" json:"unchecked,omitempty"`
+	// What failed and refused nothing, since the contract only observes it: the reasons for
+	// which the request would have been refused, those of Countersign first, such as
+	// "object_malformed", then those of the policy, in the form of refusals. "policy_denied"
+	// stands for a denial that named none.
+	Observed []string `protobuf:"bytes,35,rep,name=observed,proto3" json:"observed,omitempty"`
+	// What another policy would have decided, which is tried beside the one in force. It is
+	// set only in a record of that, which has no id and was written after the decision's
+	// own; with count, which has no shadow.decision, it stands for so many that were not
+	// recorded one by one.
+	Shadow *Shadow `protobuf:"bytes,36,opt,name=shadow,proto3" json:"shadow,omitempty"`
 	// The tickets under which staff had requirements lifted in an emergency; waived says
 	// which, and has "break_glass" among them. A ticket names a case, never a person: it
 	// stands here as the policy's data have it.
@@ -381,6 +391,20 @@ func (x *Decision) GetInteractionId() string {
 func (x *Decision) GetUnchecked() []string {
 	if x != nil {
 		return x.Unchecked
+	}
+	return nil
+}
+
+func (x *Decision) GetObserved() []string {
+	if x != nil {
+		return x.Observed
+	}
+	return nil
+}
+
+func (x *Decision) GetShadow() *Shadow {
+	if x != nil {
+		return x.Shadow
 	}
 	return nil
 }
@@ -780,11 +804,191 @@ func (x *Region) GetCaller() string {
 	return ""
 }
 
+// Shadow is how the verdict of a policy that is tried differs from the one in force.
+type Shadow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the decision that both were asked for.
+	Decision string `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	// The digest of the policy that is tried.
+	Candidate string `protobuf:"bytes,2,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	// What was decided, and what would have been.
+	Was   *Outcome `protobuf:"bytes,3,opt,name=was,proto3" json:"was,omitempty"`
+	Would *Outcome `protobuf:"bytes,4,opt,name=would,proto3" json:"would,omitempty"`
+	// What is not the same, by name: "allowed", "reason", "refusals", "waived", "observed",
+	// "step_up", "limits", or a key of the policy's result.
+	Differs       []string `protobuf:"bytes,5,rep,name=differs,proto3" json:"differs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Shadow) Reset() {
+	*x = Shadow{}
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shadow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shadow) ProtoMessage() {}
+
+func (x *Shadow) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shadow.ProtoReflect.Descriptor instead.
+func (*Shadow) Descriptor() ([]byte, []int) {
+	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Shadow) GetDecision() string {
+	if x != nil {
+		return x.Decision
+	}
+	return ""
+}
+
+func (x *Shadow) GetCandidate() string {
+	if x != nil {
+		return x.Candidate
+	}
+	return ""
+}
+
+func (x *Shadow) GetWas() *Outcome {
+	if x != nil {
+		return x.Was
+	}
+	return nil
+}
+
+func (x *Shadow) GetWould() *Outcome {
+	if x != nil {
+		return x.Would
+	}
+	return nil
+}
+
+func (x *Shadow) GetDiffers() []string {
+	if x != nil {
+		return x.Differs
+	}
+	return nil
+}
+
+// Outcome is what a policy's verdict comes to.
+type Outcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the request is let through.
+	Allowed *bool `protobuf:"varint,1,opt,name=allowed,proto3,oneof" json:"allowed,omitempty"`
+	// Countersign's reason, as Decision's.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The policy's own, as Decision's.
+	PolicyReason string `protobuf:"bytes,3,opt,name=policy_reason,json=policyReason,proto3" json:"policy_reason,omitempty"`
+	// As Decision's.
+	Refusals []string `protobuf:"bytes,4,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	Waived   []string `protobuf:"bytes,5,rep,name=waived,proto3" json:"waived,omitempty"`
+	Observed []string `protobuf:"bytes,6,rep,name=observed,proto3" json:"observed,omitempty"`
+	// The file and rule that failed, with the reason "policy_error".
+	Detail        string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outcome) Reset() {
+	*x = Outcome{}
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outcome) ProtoMessage() {}
+
+func (x *Outcome) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
+func (*Outcome) Descriptor() ([]byte, []int) {
+	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Outcome) GetAllowed() bool {
+	if x != nil && x.Allowed != nil {
+		return *x.Allowed
+	}
+	return false
+}
+
+func (x *Outcome) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Outcome) GetPolicyReason() string {
+	if x != nil {
+		return x.PolicyReason
+	}
+	return ""
+}
+
+func (x *Outcome) GetRefusals() []string {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+func (x *Outcome) GetWaived() []string {
+	if x != nil {
+		return x.Waived
+	}
+	return nil
+}
+
+func (x *Outcome) GetObserved() []string {
+	if x != nil {
+		return x.Observed
+	}
+	return nil
+}
+
+func (x *Outcome) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\t\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\t\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -820,7 +1024,9 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\rinput_omitted\x18\x1d \x01(\tR\finputOmitted\x12%\n" +
 	"\x0elimits_reached\x18\x1e \x03(\tR\rlimitsReached\x12%\n" +
 	"\x0einteraction_id\x18\x1f \x01(\tR\rinteractionId\x12\x1c\n" +
-	"\tunchecked\x18  \x03(\tR\tunchecked\x12\x1f\n" +
+	"\tunchecked\x18  \x03(\tR\tunchecked\x12\x1a\n" +
+	"\bobserved\x18# \x03(\tR\bobserved\x127\n" +
+	"\x06shadow\x18$ \x01(\v2\x1f.countersign.decision.v1.ShadowR\x06shadow\x12\x1f\n" +
 	"\vbreak_glass\x18' \x03(\tR\n" +
 	"breakGlassB\n" +
 	"\n" +
@@ -852,7 +1058,23 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\tR\x06status\":\n" +
 	"\x06Region\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
-	"\x06caller\x18\x02 \x01(\tR\x06callerBPZNgithub.com/countersign-io/countersign/proto/countersign/decision/v1;decisionv1b\x06proto3"
+	"\x06caller\x18\x02 \x01(\tR\x06caller\"\xc8\x01\n" +
+	"\x06Shadow\x12\x1a\n" +
+	"\bdecision\x18\x01 \x01(\tR\bdecision\x12\x1c\n" +
+	"\tcandidate\x18\x02 \x01(\tR\tcandidate\x122\n" +
+	"\x03was\x18\x03 \x01(\v2 .countersign.decision.v1.OutcomeR\x03was\x126\n" +
+	"\x05would\x18\x04 \x01(\v2 .countersign.decision.v1.OutcomeR\x05would\x12\x18\n" +
+	"\adiffers\x18\x05 \x03(\tR\adiffers\"\xd9\x01\n" +
+	"\aOutcome\x12\x1d\n" +
+	"\aallowed\x18\x01 \x01(\bH\x00R\aallowed\x88\x01\x01\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12#\n" +
+	"\rpolicy_reason\x18\x03 \x01(\tR\fpolicyReason\x12\x1a\n" +
+	"\brefusals\x18\x04 \x03(\tR\brefusals\x12\x16\n" +
+	"\x06waived\x18\x05 \x03(\tR\x06waived\x12\x1a\n" +
+	"\bobserved\x18\x06 \x03(\tR\bobserved\x12\x16\n" +
+	"\x06detail\x18\a \x01(\tR\x06detailB\n" +
+	"\n" +
+	"\b_allowedBPZNgithub.com/countersign-io/countersign/proto/countersign/decision/v1;decisionv1b\x06proto3"
 
 var (
 	file_countersign_decision_v1_decision_proto_rawDescOnce sync.Once
@@ -866,7 +1088,7 @@ func file_countersign_decision_v1_decision_proto_rawDescGZIP() []byte {
 	return file_countersign_decision_v1_decision_proto_rawDescData
 }
 
-var file_countersign_decision_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_countersign_decision_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_countersign_decision_v1_decision_proto_goTypes = []any{
 	(*Decision)(nil),              // 0: countersign.decision.v1.Decision
 	(*Psd2)(nil),                  // 1: countersign.decision.v1.Psd2
@@ -874,21 +1096,26 @@ var file_countersign_decision_v1_decision_proto_goTypes = []any{
 	(*Object)(nil),                // 3: countersign.decision.v1.Object
 	(*Consent)(nil),               // 4: countersign.decision.v1.Consent
 	(*Region)(nil),                // 5: countersign.decision.v1.Region
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Shadow)(nil),                // 6: countersign.decision.v1.Shadow
+	(*Outcome)(nil),               // 7: countersign.decision.v1.Outcome
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_countersign_decision_v1_decision_proto_depIdxs = []int32{
-	6, // 0: countersign.decision.v1.Decision.time:type_name -> google.protobuf.Timestamp
-	2, // 1: countersign.decision.v1.Decision.caller:type_name -> countersign.decision.v1.Caller
-	3, // 2: countersign.decision.v1.Decision.objects:type_name -> countersign.decision.v1.Object
-	4, // 3: countersign.decision.v1.Decision.consent:type_name -> countersign.decision.v1.Consent
-	5, // 4: countersign.decision.v1.Decision.region:type_name -> countersign.decision.v1.Region
-	6, // 5: countersign.decision.v1.Decision.until:type_name -> google.protobuf.Timestamp
-	1, // 6: countersign.decision.v1.Decision.psd2:type_name -> countersign.decision.v1.Psd2
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	8,  // 0: countersign.decision.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	2,  // 1: countersign.decision.v1.Decision.caller:type_name -> countersign.decision.v1.Caller
+	3,  // 2: countersign.decision.v1.Decision.objects:type_name -> countersign.decision.v1.Object
+	4,  // 3: countersign.decision.v1.Decision.consent:type_name -> countersign.decision.v1.Consent
+	5,  // 4: countersign.decision.v1.Decision.region:type_name -> countersign.decision.v1.Region
+	8,  // 5: countersign.decision.v1.Decision.until:type_name -> google.protobuf.Timestamp
+	1,  // 6: countersign.decision.v1.Decision.psd2:type_name -> countersign.decision.v1.Psd2
+	6,  // 7: countersign.decision.v1.Decision.shadow:type_name -> countersign.decision.v1.Shadow
+	7,  // 8: countersign.decision.v1.Shadow.was:type_name -> countersign.decision.v1.Outcome
+	7,  // 9: countersign.decision.v1.Shadow.would:type_name -> countersign.decision.v1.Outcome
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_countersign_decision_v1_decision_proto_init() }
@@ -898,13 +1125,14 @@ func file_countersign_decision_v1_decision_proto_init() {
 	}
 	file_countersign_decision_v1_decision_proto_msgTypes[0].OneofWrappers = []any{}
 	file_countersign_decision_v1_decision_proto_msgTypes[3].OneofWrappers = []any{}
+	file_countersign_decision_v1_decision_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_countersign_decision_v1_decision_proto_rawDesc), len(file_countersign_decision_v1_decision_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
