@@ -32,7 +32,7 @@ decision := {"allowed": true, "waived": waived} if {
 } else := {"allowed": false, "reason": "nothing_grants", "refusals": {"nothing_grants"}} if {
 	refusals == set()
 } else := object.union(
-	{"allowed": false, "reason": told, "refusals": refusals, "waived": waived},
+	{"allowed": false, "reason": told, "refusals": (refusals | ungranted), "waived": waived},
 	challenge,
 )
 
@@ -40,6 +40,25 @@ decision := {"allowed": true, "waived": waived} if {
 # title: Every reason to refuse
 # description: What is required and neither satisfied nor waived, and what the site denies.
 refusals := (unmet - waived) | denied
+
+# METADATA
+# title: That nothing would grant, were all that refuses lifted
+# description: |
+#   A contract may only observe what refuses. What grants by being satisfied grants by
+#   being lifted, too; where none of that is unmet, something else would have to grant.
+# custom: {reason: nothing_grants}
+ungranted contains "nothing_grants" if {
+	not granted
+	count((unmet - waived) & granting) == 0
+}
+
+# METADATA
+# title: Requirements that grant by being satisfied
+granting contains "permission"
+
+granting contains name if some name in consent_required
+
+granting contains name if some name in ownership_required
 
 # METADATA
 # title: Requirements that are not satisfied

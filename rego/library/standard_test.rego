@@ -440,5 +440,21 @@ test_what_is_not_required_cannot_be_waived if {
 test_what_everything_rests_upon_cannot_be_waived if {
 	d := standard.decision with input as {}
 		with data.countersign.site.waive as {"operation", "objects"}
-	d.refusals == {"operation", "objects"}
+	d.refusals == {"operation", "objects", "nothing_grants"}
+}
+
+# A contract that only observes the region must not open what nothing grants.
+test_that_nothing_grants_is_told_beside_what_grants_nothing if {
+	document := {
+		"request": {"time": 5}, "operation": {"id": "op", "regions": ["GB"], "step_up": {"max_age": 1}},
+		"caller": {"kind": "customer"}, "objects": [],
+	}
+	decide(document).refusals == {"region", "region_caller", "step_up", "nothing_grants"}
+	decide(document).reason == "step_up"
+}
+
+test_what_would_grant_is_not_missed_beside_it if {
+	every path in ["caller/roles", "consent/status", "objects/0/owned"] {
+		not "nothing_grants" in decide(without(path)).refusals
+	}
 }
