@@ -126,6 +126,8 @@ type Decision struct {
 	InteractionID string
 	// Unchecked are those of Facts.
 	Unchecked []Reason
+	// Observed are those of Facts.
+	Observed []string
 	// Bare is an answer that has what the policy says and nothing of ours, but the
 	// decision's id in the metadata: a PolicyOnly's, unless something went wrong.
 	Bare bool

@@ -194,6 +194,10 @@ type Inspection struct {
 	// Body is the JSON body, numbers as json.Number; meaningful if Parsed.
 	Body   any
 	Parsed bool
+	// Observed are the failures that the operation only observes, each of an observable
+	// Reason. What could not be read because of them is not there, but for an object of the
+	// id Unread for each rule that they kept from being followed.
+	Observed []error
 }
 
 // Ownership is what the system of record says of an object that is the caller's.
@@ -272,6 +276,9 @@ type Facts struct {
 	Unspent bool
 	// Unenforced means that the policy denied, and that it is only tried (PolicyOnly's DryRun).
 	Unenforced bool
+
+	// Lifted are the policy's refusals that the operation only observes.
+	Lifted []string
 
 	// Answers are those of the API, and InteractionID is a UUID, or "" where it has none.
 	Answers       Answers

@@ -16,12 +16,15 @@ func (p *Pipeline) lookUp(ctx context.Context, f *Facts) error {
 	consent := make(chan outcome[*Consent], 1)
 	owned := make(chan outcome[map[Object]Ownership], 1)
 	asksConsent := len(f.Match.Operation.Consent) > 0 && caller.Consent != ""
-	asksOwners := len(f.Inspection.Objects) > 0 && caller.Kind == Customer
+	var objects []Object
+	if caller.Kind == Customer {
+		objects = distinct(f.Inspection.Objects)
+	}
+	asksOwners := len(objects) > 0
 	if asksConsent {
 		go guard(consent, func() (*Consent, error) { return p.Consents.Consent(ctx, caller) })
 	}
 	if asksOwners {
-		objects := distinct(f.Inspection.Objects)
 		go guard(owned, func() (map[Object]Ownership, error) { return p.Owners.Owned(ctx, caller, objects) })
 	}
 	var err error
@@ -92,11 +95,13 @@ func extended(ctx context.Context, while time.Duration) (context.Context, contex
 	return context.WithDeadline(context.WithoutCancel(ctx), deadline.Add(while))
 }
 
+// distinct are the objects named, each once, less those that could not be read: no store
+// is to say that it knows them.
 func distinct(named []Named) []Object {
 	objects := make([]Object, 0, len(named))
 	seen := make(map[Object]bool, len(named))
 	for _, n := range named {
-		if !seen[n.Object] {
+		if n.ID != Unread && !seen[n.Object] {
 			seen[n.Object] = true
 			objects = append(objects, n.Object)
 		}

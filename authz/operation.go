@@ -43,6 +43,9 @@ type Operation struct {
 	// BestEffort lets requests go on while what is used or spent cannot be told, where
 	// their method is safe: see Match.BestEffort. Else they are refused.
 	BestEffort bool
+	// Observe are the codes of checks whose failures are told and refuse nothing, or
+	// ObserveAll: see Observes.
+	Observe []string
 }
 
 // Requirement is one alternative of an operation's security.

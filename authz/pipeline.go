@@ -113,7 +113,8 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if err = detailed(f); err != nil {
 		return v, err
 	}
-	// What the request names, in its path, query, headers and body.    400, 413, 415
+	// What the request names, in its path, query, headers and body. What of it is only
+	// observed goes on as failed, and its objects as nobody's.        400, 413, 415
 	if f.Inspection, err = s.Contracts.Inspect(f.Match, f.Request, f.Target); err != nil {
 		return v, err
 	}
@@ -134,6 +135,8 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, f *Facts) (v Verdict
 	if v, err = s.verdict(ctx, f); err != nil {
 		return v, err
 	}
+	// What the operation only observes refuses nothing, alone or beside what is enforced.
+	v = f.enforce(v)
 	// What is allowed is counted, last of all: a refusal spends nothing.     429, 503
 	return v, p.spend(ctx, f, &v)
 }
@@ -157,7 +160,7 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 		return p.denial(f, err)
 	}
 	d = p.decision(f, verdict.Outcome())
-	d.Allowed, d.Verdict, d.Detail = verdict.Allowed, verdict, verdict.Detail
+	d.Allowed, d.Verdict, d.Detail = verdict.Allowed, verdict, f.observedDetail(&verdict)
 	return d
 }
 
@@ -187,7 +190,7 @@ func (p *Pipeline) denial(f *Facts, err error) Decision {
 
 func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 	d := Decision{ID: f.ID, Reason: reason, Operation: f.Match.Operation, Caller: f.Caller(), Proofs: f.Proofs, Spending: f.Spending,
-		Answers: f.toldAnswers(), InteractionID: f.InteractionID, Unchecked: f.Unchecked()}
+		Answers: f.toldAnswers(), InteractionID: f.InteractionID, Unchecked: f.Unchecked(), Observed: f.Observed()}
 	if f.Token != nil {
 		d.NextNonce, d.Expiring = f.Token.NextNonce, f.Token.expiring(f.Time)
 	}

@@ -26,7 +26,8 @@ type Contracts interface {
 
 	// Inspect reads the objects that a matched request names, and its body. Its
 	// error wraps ContentType, BodyTruncated, BodyMalformed, ObjectMissing,
-	// ObjectMalformed or TooManyObjects.
+	// ObjectMalformed or TooManyObjects. Of these, what the operation observes is no
+	// error, and ends no reading: it is in the inspection.
 	Inspect(match Match, request *Request, target Target) (Inspection, error)
 }
 

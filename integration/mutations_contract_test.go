@@ -170,7 +170,7 @@ var ofContracts = []mutation{
 	{
 		name: "objects in the body",
 		edits: []edit{{inspectGo,
-			"err = names.body(rule, body, rule.Pointer, \"body\")",
+			"err = names.wholeBody(rule, body)",
 			"err = nil"}},
 		stories: []string{"06-another-account-in-body"},
 	},
@@ -185,7 +185,7 @@ var ofContracts = []mutation{
 		// No body is read then, and the account that it must name is missed.
 		name: "the body's format",
 		edits: []edit{
-			{bodyGo, "case readsBody(operation) && ", "case false && "},
+			{bodyGo, "case readsBody(n.operation) && ", "case false && "},
 			{bodyGo, "case isForm(kind) && ", "case false && "},
 		},
 		stories: []string{"59-payment-in-another-format"},

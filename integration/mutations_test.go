@@ -55,12 +55,14 @@ const (
 	bankRego       = "examples/openbanking/policy/openbanking.rego"
 	bankYAML       = "examples/openbanking/countersign.yaml.tmpl"
 	envoyYAML      = "examples/openbanking/envoy.yaml.tmpl"
+	observeGo      = "authz/observe.go"
 )
 
 // mutations are the checks that stories rely on, in the order in which a request
 // meets them. Where several checks stand behind one another, so that one alone is
 // not missed, all of them are taken out at once.
 var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofPolicies, ofTables, ofAnswers, ofStores)
+var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofObserving, ofPolicies, ofAnswers, ofStores)
 
 // ofTargets are those of what is asked for.
 var ofTargets = []mutation{

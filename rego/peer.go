@@ -2,9 +2,12 @@ package rego
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/countersign-io/countersign/authz"
 )
 
 // extAuthz says in which form the attributes are, as opa-envoy-plugin says it.
@@ -34,7 +37,7 @@ func peerSections() []section {
 		{
 			key:   ast.StringTerm("truncated_body"),
 			shape: isBoolean,
-			value: func(f *known) *ast.Term { return ast.InternedTerm(f.Request.Truncated) },
+			value: truncatedBody,
 		},
 		{
 			key:   ast.StringTerm("source_principal"),
@@ -42,6 +45,12 @@ func peerSections() []section {
 			value: func(f *known) *ast.Term { return text(f.Request.Principal) },
 		},
 	}
+}
+
+// truncatedBody is true, too, where a body is only thought to be cut, and that is observed.
+func truncatedBody(f *known) *ast.Term {
+	cut := func(err error) bool { return authz.ReasonOf(err) == authz.BodyTruncated }
+	return ast.InternedTerm(f.Request.Truncated || slices.ContainsFunc(f.Inspection.Observed, cut))
 }
 
 func parsedPath(f *known) *ast.Term {

@@ -47,6 +47,7 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		LimitsReached:  names.maskCodes(d.Spending.Reached()),
 		InteractionId:  d.InteractionID,
 		Unchecked:      authz.Codes(f.Unchecked()),
+		Observed:       names.maskCodes(f.Observed()),
 	}
 	if d.Operation != nil {
 		out.Operation, out.Path = d.Operation.ID, d.Operation.Path
@@ -130,10 +131,9 @@ func caller(record authz.Record, key *key) *decisionv1.Caller {
 func objects(f *authz.Facts, key *key) []*decisionv1.Object {
 	var out []*decisionv1.Object
 	for _, named := range f.Inspection.Objects {
-		object := &decisionv1.Object{
-			Type:        string(named.Type),
-			IdPseudonym: key.object(named.Object),
-			Where:       named.Where,
+		object := &decisionv1.Object{Type: string(named.Type), Where: named.Where}
+		if named.ID != authz.Unread {
+			object.IdPseudonym = key.object(named.Object)
 		}
 		if f.Owned != nil {
 			ownership, owned := f.Owned[named.Object]

@@ -44,12 +44,14 @@ func fullRecord() authz.Record {
 		Token: &authz.Token{Caller: caller, Claims: map[string]any{"email": "zz-claim"}, Bindings: []authz.Binding{authz.MTLS}, Uncounted: true},
 		Inspection: authz.Inspection{Objects: []authz.Named{
 			{Object: mine, Where: "path"}, {Object: other, Where: "body/Data/DebtorAccount"},
-		}},
+			{Object: authz.Object{Type: "account", ID: authz.Unread}, Where: "query"},
+		}, Observed: []error{authz.ObjectMalformed}},
 		Owned:   map[authz.Object]authz.Ownership{mine: {Relation: "joint", Region: "GB"}},
 		Consent: &authz.Consent{ID: "zz-consent", Status: "Authorised", Subject: "zz-subject", Objects: []authz.Object{other}},
 		Region:  authz.Region{Service: "GB", Caller: "GB"},
 
 		Unspent: true,
+		Lifted:  []string{"region", "consent:zz-consent"},
 	}
 	decision := &authz.Decision{
 		ID:     authz.DecisionID{0x12, 0x34},
@@ -72,7 +74,8 @@ const fullLine = `{"allowed":false,"api":"accounts","binding":["mtls"],"breakGla
 	`"detail":"@actor for @subject asks GET [path] for account/@other at [address]","elapsedUs":1500,` +
 	`"id":"12340000-0000-0000-0000-000000000000","interactionId":"c770aef3-6784-41f7-8e0e-ff5f97bddb3a","method":"GET",` +
 	`"objects":[{"idPseudonym":"@account","owned":true,"region":"GB","relation":"joint","type":"account","where":"path"},` +
-	`{"idPseudonym":"@other","owned":false,"type":"account","where":"body/Data/DebtorAccount"}],` +
+	`{"idPseudonym":"@other","owned":false,"type":"account","where":"body/Data/DebtorAccount"},{"owned":false,"type":"account","where":"query"}],` +
+	`"observed":["object_malformed","region","consent:@consent"],` +
 	`"operation":"GetAccount","path":"/accounts/{AccountId}","policyReason":"not_owner",` +
 	`"psd2":{"authority":"GB-FCA","id":"PSDGB-FCA-123456","roles":["PSP_AI","PSP_PI"]},"pseudonymKeyId":"k1","reason":"policy_denied",` +
 	`"refusals":["not_owner","consent:@consent"],"region":{"caller":"GB","service":"GB"},"revision":"sha256:abc","status":403,` +
@@ -164,6 +167,7 @@ func TestNoRecordHoldsPersonalData(t *testing.T) {
 			r.Decision.Detail = strings.Join(known, ", ")
 			for _, value := range known {
 				r.Decision.Verdict.Refusals = append(r.Decision.Verdict.Refusals, "because of:"+value)
+				r.Facts.Lifted = append(r.Facts.Lifted, "because of:"+value)
 				r.Decision.Verdict.Waived = append(r.Decision.Verdict.Waived, fmt.Sprintf(`{"not_owner": %q}`, value))
 			}
 		},
@@ -174,7 +178,7 @@ func TestNoRecordHoldsPersonalData(t *testing.T) {
 			if name != "nothing" {
 				// What was refused early has no text that names what was found later.
 				record.Decision.Detail = ""
-				record.Decision.Verdict.Refusals, record.Decision.Verdict.Waived = nil, nil
+				record.Decision.Verdict.Refusals, record.Decision.Verdict.Waived, record.Facts.Lifted = nil, nil, nil
 			}
 			cutDown(&record)
 			line := lineOf(t, record)

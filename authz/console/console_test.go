@@ -96,7 +96,7 @@ func TestMetricsCountDecisions(t *testing.T) {
 	checker := Checks(fake, shown.Metrics)
 	operation := &authz.Operation{ID: "ReadAccount", API: "bank"}
 	for _, decision := range []authz.Decision{
-		{Allowed: true, Reason: authz.Granted, Operation: operation, Unchecked: []authz.Reason{authz.ReplaysUnavailable}},
+		{Allowed: true, Reason: authz.Granted, Operation: operation, Unchecked: []authz.Reason{authz.ReplaysUnavailable}, Observed: []string{"object_malformed", "not_owner:account"}},
 		{Reason: authz.PolicyDenied, Verdict: authz.Verdict{Reason: "not_owner"}, Operation: operation},
 		{Reason: authz.UnknownPath},
 		{Allowed: true, Reason: authz.Granted, Verdict: authz.Verdict{BreakGlass: []string{"INC-1", "INC-2"}}, Operation: operation},
@@ -113,6 +113,8 @@ func TestMetricsCountDecisions(t *testing.T) {
 		`countersign_decisions_total{allowed="false",api="bank",operation="ReadAccount",reason="not_owner"} 1`,
 		`countersign_decisions_total{allowed="false",api="",operation="",reason="unknown_path"} 1`,
 		`countersign_unchecked_total{api="bank",operation="ReadAccount",reason="replays_unavailable"} 1`,
+		`countersign_observed_total{api="bank",operation="ReadAccount",reason="object_malformed"} 1`,
+		`countersign_observed_total{api="bank",operation="ReadAccount",reason="not_owner"} 1`,
 		`countersign_check_duration_seconds_count{api="bank"} 3`,
 	} {
 		if !strings.Contains(body, line+"\n") {

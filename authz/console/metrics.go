@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ type counting struct {
 	decisions *prometheus.CounterVec
 	unchecked *prometheus.CounterVec
 	broken    *prometheus.CounterVec
+	observed  *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
 	expiring  *expiring
 }
@@ -31,6 +33,7 @@ type counting struct {
 //	countersign_decisions_total{api, operation, allowed, reason}
 //	countersign_unchecked_total{api, operation, reason}
 //	countersign_break_glass_total{api, operation, allowed}
+//	countersign_observed_total{api, operation, reason}
 //	countersign_check_duration_seconds{api}
 //	countersign_token_expiring{issuer, client}
 //
@@ -48,12 +51,15 @@ func Checks(next authz.Checker, registry *prometheus.Registry) authz.Checker {
 		broken: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_break_glass_total", Help: "Decisions for which staff had requirements lifted in an emergency."},
 			[]string{"api", "operation", "allowed"}),
+		observed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_observed_total", Help: "Checks that failed and refused nothing, since the contract only observes them, by the reason that would have refused."},
+			[]string{"api", "operation", "reason"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "countersign_check_duration_seconds", Help: "Time in Countersign until a decision stood, in seconds.", Buckets: buckets},
 			[]string{"api"}),
 		expiring: newExpiring(registry),
 	}
-	registry.MustRegister(c.decisions, c.unchecked, c.broken, c.seconds)
+	registry.MustRegister(c.decisions, c.unchecked, c.broken, c.observed, c.seconds)
 	return c
 }
 
@@ -108,6 +114,10 @@ func (c *counting) Check(ctx context.Context, request *authz.Request) authz.Deci
 	}
 	if len(decision.Verdict.BreakGlass) > 0 {
 		c.broken.WithLabelValues(api, decision.OperationID(), strconv.FormatBool(decision.Allowed)).Inc()
+	}
+	for _, refusal := range decision.Observed {
+		code, _, _ := strings.Cut(refusal, ":")
+		c.observed.WithLabelValues(api, decision.OperationID(), code).Inc()
 	}
 	c.seconds.WithLabelValues(api).Observe(decision.Elapsed.Seconds())
 	c.expiring.count(&decision)

@@ -16,30 +16,70 @@ const maxDepth = 32
 
 // readBody parses a request's JSON body, where the contract has one. A body of another
 // kind is left alone, but by an operation whose rules read it, and a form is refused
-// where it could name objects. It reports whether there is a value.
-func readBody(operation *authz.Operation, reading reading, request *authz.Request) (any, bool, error) {
-	if operation.Stream {
+// where it could name objects. It reports whether there is a value. A body that fails a
+// check which is observed has none: what is cut is never taken for the whole.
+func (n *naming) readBody(request *authz.Request) (any, bool, error) {
+	if n.operation.Stream {
 		return nil, false, nil
 	}
-	if err := checkWhole(operation, request); err != nil {
+	cut := checkWhole(n.operation, request)
+	if err := n.settle(cut); err != nil {
 		return nil, false, err
 	}
-	kind, err := contentType(request)
-	switch {
-	case err != nil:
+	kind, odd := n.checkKind(request)
+	if err := n.settle(odd); err != nil {
 		return nil, false, err
-	case readsBody(operation) && !isJSON(kind) && (kind != "" || len(request.Body) > 0):
-		return nil, false, fmt.Errorf("contract: %w: not JSON", authz.ContentType)
-	case isForm(kind) && !slices.Contains(reading.mediaTypes, kind) && (readsQuery(operation) || len(reading.unnamed) > 0):
-		return nil, false, fmt.Errorf("contract: %w: a form, which the operation does not declare", authz.ContentType)
-	case !isJSON(kind) || len(request.Body) == 0 || !reading.hasBody:
+	}
+	switch {
+	case odd != nil: // for all that is known it is a form
+		n.withoutBody(authz.InBody, authz.InQuery)
+		n.unread(n.reading.unnamed...)
+		return nil, false, nil
+	case cut != nil:
+		n.withoutBody(authz.InBody)
+		return nil, false, nil
+	case !isJSON(kind) || len(request.Body) == 0 || !n.reading.hasBody:
 		return nil, false, nil
 	}
 	value, err := authz.ParseJSON(request.Body, maxDepth)
 	if err != nil {
-		return nil, false, fmt.Errorf("contract: %w: %w", authz.BodyMalformed, err)
+		n.withoutBody(authz.InBody)
+		return nil, false, n.settle(fmt.Errorf("contract: %w: %w", authz.BodyMalformed, err))
 	}
 	return value, true, nil
+}
+
+// checkKind is the body's media type, where that is one that can be left alone or parsed.
+func (n *naming) checkKind(request *authz.Request) (string, error) {
+	kind, err := contentType(request)
+	switch {
+	case err != nil:
+		return "", err
+	case readsBody(n.operation) && !isJSON(kind) && (kind != "" || len(request.Body) > 0):
+		return "", fmt.Errorf("contract: %w: not JSON", authz.ContentType)
+	case isForm(kind) && !slices.Contains(n.reading.mediaTypes, kind) && (readsQuery(n.operation) || len(n.reading.unnamed) > 0):
+		return "", fmt.Errorf("contract: %w: a form, which the operation does not declare", authz.ContentType)
+	}
+	return kind, nil
+}
+
+// withoutBody says that the body was not read, and that rules for these places may find
+// in it what nobody has seen.
+func (n *naming) withoutBody(places ...authz.Location) {
+	n.bodyless = true
+	for _, rule := range n.operation.Objects {
+		if slices.Contains(places, rule.In) {
+			n.unread(rule)
+		}
+	}
+}
+
+// wholeBody follows a rule from the body's root.
+func (n *naming) wholeBody(rule authz.ObjectRule, body any) error {
+	if n.bodyless {
+		return nil
+	}
+	return n.body(rule, body, rule.Pointer, "body")
 }
 
 // checkWhole refuses a body that we have not seen the whole of. Only content-length

@@ -25,6 +25,8 @@ type compiler struct {
 	wideBrowsers bool
 	// wideRevocations is whether the document requires to know of revocations.
 	wideRevocations bool
+	// wideObserve are the checks that the document observes.
+	wideObserve []string
 	// security is the document's own, for operations that have none.
 	security []authz.Requirement
 	secured  bool

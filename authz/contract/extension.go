@@ -12,19 +12,20 @@ import (
 
 // extendAll reads the document's x-countersign, which may be absent.
 func (c *compiler) extendAll(at place) {
-	if !at.present() || !c.known(at, "objects", "certificate", "browsers", "revocation") {
+	if !at.present() || !c.known(at, "objects", "certificate", "browsers", "revocation", "observe") {
 		return
 	}
 	c.wide = c.wideRules(at)
 	c.wideRoles = c.wideCertificate(at.member("certificate"))
 	c.wideBrowsers = c.boolean(at.member("browsers"))
 	c.wideRevocations = c.revocation(at.member("revocation"))
+	c.wideObserve = c.observe(at.member("observe"))
 }
 
 // extend reads an operation's x-countersign, which may be absent, and gives the
-// operation the document-wide rules that meet it. It returns the names of
+// operation the document-wide rules that meet it. It returns the parameters of
 // document-wide rules that requests of the operation must not have in their query.
-func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []string {
+func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []authz.ObjectRule {
 	at := of.member(extensionKey)
 	objects := at.member("objects")
 	operation.PSD2 = c.certificate(at.member("certificate"))
@@ -36,8 +37,12 @@ func (c *compiler) extend(of place, operation *authz.Operation, in inputs) []str
 	if revocation := at.member("revocation"); revocation.present() {
 		operation.RequireRevocations = c.revocation(revocation)
 	}
+	operation.Observe = c.wideObserve
+	if observe := at.member("observe"); observe.present() {
+		operation.Observe = c.observe(observe)
+	}
 	if at.present() {
-		c.known(at, "objects", "consent", "permission", "grant", "certificate", "regions", "step_up", "limits", "stream", "authorization_details", "browsers", "revocation", "replay")
+		c.known(at, "objects", "consent", "permission", "grant", "certificate", "regions", "step_up", "limits", "stream", "authorization_details", "browsers", "revocation", "replay", "observe")
 		operation.Consent = c.consent(at.member("consent"))
 		operation.Permission = c.text(at.member("permission"))
 		operation.Grant = c.grant(at.member("grant"), operation.Security)

@@ -30,12 +30,12 @@ func (c *Contracts) Inspect(match authz.Match, request *authz.Request, target au
 	if !known {
 		return authz.Inspection{}, errors.New("contract: an operation of another contract")
 	}
-	body, parsed, err := readBody(operation, reading, request)
+	names := naming{operation: operation, reading: reading}
+	body, parsed, err := names.readBody(request)
 	if err != nil {
 		return authz.Inspection{}, err
 	}
-	names := naming{operation: operation}
-	if err := names.unnamed(reading, target); err != nil {
+	if err := names.unnamed(target); err != nil {
 		return authz.Inspection{}, err
 	}
 	for _, rule := range operation.Objects {
@@ -47,15 +47,15 @@ func (c *Contracts) Inspect(match authz.Match, request *authz.Request, target au
 		case authz.InHeader:
 			err = names.header(rule, request.Headers)
 		case authz.InBody:
-			err = names.body(rule, body, rule.Pointer, "body")
+			err = names.wholeBody(rule, body)
 		default:
 			err = fmt.Errorf("contract: a rule reads %q", rule.In)
 		}
-		if err != nil {
+		if err := names.settle(err, rule); err != nil {
 			return authz.Inspection{}, err
 		}
 	}
-	return authz.Inspection{Objects: names.found, Body: body, Parsed: parsed}, nil
+	return authz.Inspection{Objects: names.found, Body: body, Parsed: parsed, Observed: names.observed}, nil
 }
 
 // reading is how an operation's requests are read, beside its rules.
@@ -65,22 +65,51 @@ type reading struct {
 	mediaTypes []string
 	// unnamed are parameters that must not be in the query: the document says of
 	// their names that they name objects, and the operation does not declare them.
-	unnamed []string
+	unnamed []authz.ObjectRule
 }
 
 // naming collects what a request names.
 type naming struct {
 	operation *authz.Operation
+	reading   reading
 	found     []authz.Named
+	// observed are the failures that end nothing.
+	observed []error
+	// bodyless says that the body could not be read, which is observed: no rule is to take
+	// it for empty.
+	bodyless bool
+}
+
+// settle is an error of following rules, or nil where the operation only observes it. Then
+// each of them may name an object that nobody knows, and none that is the caller's.
+func (n *naming) settle(err error, rules ...authz.ObjectRule) error {
+	reason := authz.ReasonOf(err)
+	if err == nil || !reason.Observable() || !n.operation.Observes(reason.String()) {
+		return err
+	}
+	n.observed = append(n.observed, err)
+	n.unread(rules...)
+	return nil
+}
+
+func (n *naming) unread(rules ...authz.ObjectRule) {
+	for _, rule := range rules {
+		n.found = append(n.found, authz.Named{Object: authz.Object{Type: rule.Type, ID: authz.Unread}, Where: string(rule.In) + rule.Pointer})
+	}
 }
 
 // unnamed refuses query parameters that would name objects, and that nobody checks.
-func (n *naming) unnamed(reading reading, target authz.Target) error {
-	for name := range target.Query {
-		for _, unnamed := range reading.unnamed {
-			if folds(name, unnamed) && !n.isRule(name) {
-				return fmt.Errorf("contract: %w: query %s, which the operation does not declare", authz.ObjectMalformed, unnamed)
+func (n *naming) unnamed(target authz.Target) error {
+	for _, unnamed := range n.reading.unnamed {
+		for name := range target.Query {
+			if !folds(name, unnamed.Name) || n.isRule(name) {
+				continue
 			}
+			err := fmt.Errorf("contract: %w: query %s, which the operation does not declare", authz.ObjectMalformed, unnamed.Name)
+			if err := n.settle(err, unnamed); err != nil {
+				return err
+			}
+			break
 		}
 	}
 	return nil
@@ -167,7 +196,7 @@ func (n *naming) add(rule authz.ObjectRule, id, where string) error {
 	switch {
 	case !isObjectID(id):
 		return malformed(rule)
-	case len(n.found) == maxObjects:
+	case len(n.found) >= maxObjects:
 		return fmt.Errorf("contract: %w: over %d", authz.TooManyObjects, maxObjects)
 	}
 	n.found = append(n.found, authz.Named{Object: authz.Object{Type: rule.Type, ID: authz.ObjectID(id)}, Where: where})

@@ -70,15 +70,15 @@ func (c *compiler) checkSpelling(at place, operation *authz.Operation, in inputs
 	}
 }
 
-// unnamed are the names of document-wide rules that are not in the operation's query.
-func (c *compiler) unnamed(in inputs) []string {
-	var names []string
+// unnamed are the document-wide rules whose parameters are not in the operation's query.
+func (c *compiler) unnamed(in inputs) []authz.ObjectRule {
+	var rules []authz.ObjectRule
 	for _, wide := range c.wide {
 		if in.find(authz.InQuery, wide.parameter) == nil {
-			names = append(names, wide.parameter)
+			rules = append(rules, authz.ObjectRule{Type: wide.kind, In: authz.InQuery, Name: wide.parameter})
 		}
 	}
-	return names
+	return rules
 }
 
 // unusedRules faults document-wide rules that no operation meets: what they were

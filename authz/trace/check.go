@@ -74,6 +74,9 @@ func tell(span trace.Span, d *authz.Decision) {
 	if len(d.Unchecked) > 0 {
 		span.SetAttributes(attribute.StringSlice("countersign.unchecked", authz.Codes(d.Unchecked)))
 	}
+	if len(d.Observed) > 0 {
+		span.SetAttributes(attribute.StringSlice("countersign.observed", d.Observed))
+	}
 	tellFault(span, d.Allowed, d.Reason)
 }
 

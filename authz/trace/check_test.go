@@ -128,6 +128,10 @@ func TestCheckTellsTheDecision(t *testing.T) {
 			"countersign.decision_id": id, "countersign.allowed": "true", "countersign.reason": "granted", "countersign.revision": "",
 			"countersign.unchecked": `["replays_unavailable","limits_unavailable"]`,
 		}, sdk.Status{}},
+		{"an allow of what is only observed", authz.Decision{Allowed: true, Reason: authz.Granted, Observed: []string{"object_malformed", "not_owner:account"}}, map[string]string{
+			"countersign.decision_id": id, "countersign.allowed": "true", "countersign.reason": "granted", "countersign.revision": "",
+			"countersign.observed": `["object_malformed","not_owner:account"]`,
+		}, sdk.Status{}},
 		{"a policy's denial is no error", authz.Decision{Reason: authz.PolicyDenied, Verdict: authz.Verdict{Reason: "not_owner"}}, map[string]string{
 			"countersign.decision_id": id, "countersign.allowed": "false", "countersign.reason": "not_owner", "countersign.revision": "",
 		}, sdk.Status{}},

@@ -1,0 +1,88 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/cmd/countersign/wire"
+	"github.com/countersign-io/countersign/examples/openbanking/bank"
+)
+
+// observingBank wires a bank whose document observes checks.
+func observingBank(t *testing.T, observe string) (*bank.Bank, *wire.System) {
+	t.Helper()
+	b := openBank(t)
+	contract := filepath.Join(b.Dir, "openapi.yaml")
+	text, err := os.ReadFile(contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const wide = "  objects: [{type: account, parameter: AccountId}]\n"
+	if err := os.WriteFile(contract, []byte(changed(t, string(text), wide, wide+"  observe: "+observe+"\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return b, wireBank(t, b)
+}
+
+// enforcedAlways reports a reason of a story that nothing can have observed.
+func enforcedAlways(code string) bool {
+	reason, native := authz.ReasonCalled(code)
+	return native && !reason.Observable() && reason != authz.StepUpRequired
+}
+
+// tellObserved tells every story to a bank that observes checks.
+func tellObserved(t *testing.T, observe string, judge func(t *testing.T, story bank.Story, got authz.Decision)) {
+	b, system := observingBank(t, observe)
+	nonce := nonceOf(t, system)
+	for _, story := range stories(t) {
+		t.Run(story.Name, func(t *testing.T) {
+			request, err := story.Request(b, nonce)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range story.Ask.Before {
+				system.Pipeline.Check(t.Context(), request)
+			}
+			judge(t, story, system.Pipeline.Check(t.Context(), request))
+		})
+	}
+}
+
+// TestStoriesObserved tells every story where all that can be is observed: what proves who
+// calls, and what the contract grants, refuses as ever, and the rest refuses nothing.
+func TestStoriesObserved(t *testing.T) {
+	tellObserved(t, "[all]", func(t *testing.T, story bank.Story, got authz.Decision) {
+		switch {
+		case got.Reason == authz.LimitReached && story.Want.Reason != authz.LimitReached.String():
+			// Stories that are told as allowed spend a limit that they would have left alone.
+		case story.Want.Allowed:
+			if !got.Allowed || len(got.Observed) > 0 {
+				t.Errorf("%s\nCheck() = %s, observed %q; want an allow of which nothing failed", story.Text, got.Code(), got.Observed)
+			}
+		case enforcedAlways(story.Want.Reason):
+			if got.Code() != story.Want.Reason {
+				t.Errorf("%s\nCheck() = %s (%s), want %s: it is never only observed", story.Text, got.Code(), got.Detail, story.Want.Reason)
+			}
+		case !got.Allowed || len(got.Observed) == 0:
+			t.Errorf("%s\nCheck() = %s (%s), observed %q; want an allow that tells of %s", story.Text, got.Code(), got.Detail, got.Observed, story.Want.Reason)
+		}
+	})
+}
+
+// TestStoriesWithInspectionObserved tells them where only the inspection is: what could not
+// be read is nobody's, so that nobody gains by sending it.
+func TestStoriesWithInspectionObserved(t *testing.T) {
+	const inspection = "[content_type, body_truncated, body_malformed, object_missing, object_malformed, too_many_objects]"
+	observed := 0
+	tellObserved(t, inspection, func(t *testing.T, story bank.Story, got authz.Decision) {
+		if got.Allowed != story.Want.Allowed {
+			t.Errorf("%s\nCheck() = %s (%s), want allowed %t", story.Text, got.Code(), got.Detail, story.Want.Allowed)
+		}
+		observed += len(got.Observed)
+	})
+	if observed < 5 {
+		t.Errorf("%d stories had something to observe, want more", observed)
+	}
+}
