@@ -42,6 +42,7 @@ type Engine struct {
 	reach    reach
 	digest   []byte
 	notes    authz.Problems
+	said     map[string]bool
 }
 
 var _ authz.Policy = (*Engine)(nil)
@@ -77,6 +78,7 @@ func New(cfg Config) (*Engine, error) {
 		reach:     reach,
 		digest:    loaded.digest(decision),
 		notes:     loaded.notes(decision, &reach),
+		said:      loaded.says(),
 	}, nil
 }
 

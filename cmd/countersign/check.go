@@ -22,6 +22,8 @@ type summary struct {
 	Reaches []string `json:"reaches"`
 	// Leniencies are what issuers' tokens are forgiven.
 	Leniencies []config.Leniency `json:"leniencies"`
+	// Observed are the checks whose failures refuse nothing.
+	Observed []wire.Observed `json:"observed"`
 	// Notes are what is no fault of the policy, and was likely not meant.
 	Notes []problem `json:"notes"`
 	// PolicyOnly are the APIs that a policy of their own decides on, and nothing else.
@@ -52,7 +54,11 @@ func check(_ context.Context, args []string, w world) error {
 	for _, each := range s.Leniencies {
 		fmt.Fprintf(w.stdout, "note: taken of %s: %s\n", each.Issuer, each.Takes)
 	}
-	for _, each := range loaded.Policy.Notes() {
+	for _, each := range s.Observed {
+		fmt.Fprintf(w.stdout, "note: only observed, in %d operations of %s: %s: what fails refuses nothing%s\n",
+			len(each.Operations), each.API, strings.Join(each.Checks, ", "), listed(each.Operations))
+	}
+	for _, each := range notes(loaded) {
 		fmt.Fprintf(w.stdout, "note: %v\n", each)
 	}
 	for _, api := range s.PolicyOnly {
@@ -87,7 +93,7 @@ func open(cfg *config.Config, faults error, by func(*config.Config) (*wire.Loade
 
 func summarise(loaded *wire.Loaded) summary {
 	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches(), Leniencies: loaded.Config.Leniencies(),
-		Notes: problemList(loaded.Policy.Notes()), PolicyOnly: loaded.Config.PolicyOnly()}
+		Observed: wire.ObservedBy(loaded.Contracts), Notes: problemList(notes(loaded)), PolicyOnly: loaded.Config.PolicyOnly()}
 	for operation := range loaded.Contracts.Operations() {
 		s.Operations++
 		if operation.TakesAnonymous() {
@@ -95,6 +101,11 @@ func summarise(loaded *wire.Loaded) summary {
 		}
 	}
 	return s
+}
+
+// notes are what is no fault, and was likely not meant.
+func notes(loaded *wire.Loaded) authz.Problems {
+	return append(loaded.Policy.Notes(), loaded.Unsaid()...)
 }
 
 // tell writes problems as JSON where that is asked for; text is main's.

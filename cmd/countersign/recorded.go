@@ -12,6 +12,7 @@ import (
 	"github.com/countersign-io/countersign/authz/audit/vault"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
+	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
 	"github.com/countersign-io/countersign/rego"
 )
 
@@ -65,7 +66,7 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 
 // again decides on the input with the policy as it is now.
 func (r *recording) again(ctx context.Context, policy *rego.Engine, entry *vault.Entry) {
-	now, err := decideAgain(ctx, policy, entry)
+	now, err := decideAgain(ctx, policy, entry, r.before)
 	if err != nil {
 		r.NotAsked = oneLine(err)
 		return
@@ -76,8 +77,8 @@ func (r *recording) again(ctx context.Context, policy *rego.Engine, entry *vault
 
 // decideAgain is what a policy says of an input that was kept, or why it says nothing. A
 // panic is an error that names the decision and no value: one input of a million must not
-// end the rest.
-func decideAgain(ctx context.Context, policy *rego.Engine, entry *vault.Entry) (now *replayed, err error) {
+// end the rest. What the record says was only observed is so again.
+func decideAgain(ctx context.Context, policy *rego.Engine, entry *vault.Entry, then *decisionv1.Decision) (now *replayed, err error) {
 	defer func() {
 		switch fault := recover().(type) {
 		case nil:
@@ -102,16 +103,18 @@ func decideAgain(ctx context.Context, policy *rego.Engine, entry *vault.Entry) (
 	if err == nil {
 		err = verdict.Check()
 	}
-	return decidedAgain(verdict, err), nil
+	return decidedAgain(verdict, err, observedThen(then)), nil
 }
 
-// decidedAgain is a verdict as a check takes it: one that cannot be used denies.
-func decidedAgain(verdict authz.Verdict, err error) *replayed {
+// decidedAgain is a verdict as a check takes it, with what is only observed: one that
+// cannot be used denies.
+func decidedAgain(verdict authz.Verdict, err error, observes func(code string) bool) *replayed {
 	if err != nil {
 		return &replayed{Outcome: denied, Reason: authz.PolicyError.String(), Detail: err.Error()}
 	}
+	verdict, observed := verdict.Enforced(observes)
 	told := &replayed{Outcome: denied, Reason: verdict.Outcome().String(), PolicyReason: verdict.Reason,
-		Refusals: verdict.Refusals, Waived: verdict.Waived, Detail: verdict.Detail}
+		Refusals: verdict.Refusals, Waived: verdict.Waived, Observed: observed, Detail: verdict.Detail}
 	if verdict.Allowed {
 		told.Outcome = allowed
 	}

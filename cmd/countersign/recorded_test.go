@@ -193,7 +193,7 @@ func TestWhatWasNotThePolicysIsNotCompared(t *testing.T) {
 		authz.Granted:          "the same as then",
 		authz.PolicyError:      "not the same as then",
 	} {
-		r := &recording{before: &decisionv1.Decision{Reason: reason.String()}, Now: decidedAgain(authz.Verdict{Allowed: true}, nil)}
+		r := &recording{before: &decisionv1.Decision{Reason: reason.String()}, Now: decidedAgain(authz.Verdict{Allowed: true}, nil, observedThen(&decisionv1.Decision{}))}
 		r.Now.Same = r.same()
 		if got := r.Now.compared(); got != want {
 			t.Errorf("%v is compared: %q, want %q", reason, got, want)

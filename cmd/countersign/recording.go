@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -63,7 +64,9 @@ type replayed struct {
 	PolicyReason string   `json:"policy_reason,omitempty"`
 	Refusals     []string `json:"refusals,omitempty"`
 	Waived       []string `json:"waived,omitempty"`
-	Detail       string   `json:"detail,omitempty"`
+	// Observed are the refusals that were observed then, and are therefore now.
+	Observed []string `json:"observed,omitempty"`
+	Detail   string   `json:"detail,omitempty"`
 	// Needs are the facts that were not kept, where it is undetermined.
 	Needs []string `json:"needs,omitempty"`
 	// Same is whether it is the verdict of then; nil where that is not known.
@@ -109,7 +112,29 @@ func policys(record *decisionv1.Decision) bool {
 // is reports the verdict of a record.
 func (n *replayed) is(record *decisionv1.Decision) bool {
 	return n.Reason == record.Reason && n.PolicyReason == record.PolicyReason &&
-		sameSet(n.Refusals, record.Refusals) && sameSet(n.Waived, record.Waived)
+		sameSet(n.Refusals, record.Refusals) && sameSet(n.Waived, record.Waived) && sameSet(n.Observed, policyObserved(record))
+}
+
+// policyObserved are those of a record's observed reasons that are the policy's.
+func policyObserved(record *decisionv1.Decision) []string {
+	return slices.DeleteFunc(slices.Clone(record.Observed), func(code string) bool {
+		reason, _ := authz.ReasonCalled(code)
+		return reason.Observable()
+	})
+}
+
+// observedThen reports a code that the record says was only observed. Of a denial that named
+// no reason it says that all was.
+func observedThen(record *decisionv1.Decision) func(code string) bool {
+	return func(code string) bool {
+		if code == authz.ObserveAll {
+			code = authz.PolicyDenied.String()
+		}
+		return slices.ContainsFunc(record.Observed, func(observed string) bool {
+			name, _, _ := strings.Cut(observed, ":")
+			return name == code
+		})
+	}
 }
 
 // sameSet reports the same names, in whatever order. A record's have identifiers masked,
@@ -188,7 +213,8 @@ func objectsOf(d *decisionv1.Decision) group {
 		if o.Region != "" {
 			kept = "kept in " + o.Region
 		}
-		g.say(o.Type, pseudonym(o.IdPseudonym), "in "+o.Where, owned, o.Relation, kept)
+		id := cmp.Or(pseudonym(o.IdPseudonym), "could not be read")
+		g.say(o.Type, id, "in "+o.Where, owned, o.Relation, kept)
 	}
 	return g
 }
@@ -202,6 +228,7 @@ func decisionOf(d *decisionv1.Decision) group {
 	g.say("break glass", d.BreakGlass...)
 	g.say("limits reached", d.LimitsReached...)
 	g.say("unchecked", d.Unchecked...)
+	g.say("observed", d.Observed...)
 	g.say("detail", d.Detail)
 	g.say("took", (time.Duration(d.ElapsedUs) * time.Microsecond).String())
 	g.say("trace", d.TraceId)
@@ -277,6 +304,7 @@ func (r *recording) writeNow(to io.Writer) {
 	g.say("policy's reason", r.Now.PolicyReason)
 	g.say("refusals", r.Now.Refusals...)
 	g.say("waived", r.Now.Waived...)
+	g.say("observed", r.Now.Observed...)
 	g.say("detail", r.Now.Detail)
 	g.say("compared", r.Now.compared())
 	for _, f := range g.Facts {

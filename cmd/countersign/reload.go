@@ -87,6 +87,7 @@ func (r *reloader) reload(because string) {
 		r.system.Pipeline.Load(snapshot)
 		r.log.Info("reloaded", "on", because, "revision", snapshot.Revision, "before", before)
 		tellLeniencies(cfg, r.log)
+		tellObserved(snapshot.Contracts, r.log)
 	default: // The snapshot in force remembers tokens, so it stays.
 		r.log.Info("reloaded, nothing changed", "on", because, "revision", before)
 	}

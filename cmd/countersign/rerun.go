@@ -146,7 +146,7 @@ func judge(ctx context.Context, policy *rego.Engine, past found) judged {
 	case past.Input == nil:
 		result.outcome, result.because = withheld, []string{oneLine(past.NoInput)}
 	default:
-		now, err := decideAgain(ctx, policy, past.Input)
+		now, err := decideAgain(ctx, policy, past.Input, past.Record)
 		if err != nil {
 			result.outcome, result.because = failed, []string{oneLine(err)}
 			break

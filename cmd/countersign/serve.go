@@ -56,6 +56,7 @@ func serve(ctx context.Context, args []string, w world) error {
 		return errors.Join(err, tracing.Close(ctx))
 	}
 	tellLeniencies(cfg, log)
+	tellObserved(loaded.Contracts, log)
 	for _, key := range cfg.Unheeded() {
 		log.Warn("a key of OPA's configuration is not heeded", "key", key.Key, "line", key.Line, "because", key.Because)
 	}
@@ -95,6 +96,14 @@ func originOf(args []string, w world) (origin, error) {
 func tellLeniencies(cfg *config.Config, log *slog.Logger) {
 	for _, each := range cfg.Leniencies() {
 		log.Warn("an issuer is shown leniency", "issuer", each.Issuer, "takes", each.Takes)
+	}
+}
+
+// tellObserved has the log say which checks refuse nothing, so that none of them is
+// forgotten.
+func tellObserved(contracts authz.Contracts, log *slog.Logger) {
+	for _, each := range wire.ObservedBy(contracts) {
+		log.Warn("checks are only observed: what fails refuses nothing", "api", each.API, "operations", len(each.Operations), "checks", each.Checks)
 	}
 }
 

@@ -1,0 +1,57 @@
+package wire
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// Observed are operations of one API that only observe the same checks.
+type Observed struct {
+	API        authz.API `json:"api"`
+	Checks     []string  `json:"checks"`
+	Operations []string  `json:"operations"`
+}
+
+// ObservedBy are all checks that contracts have only observed, for whoever starts or checks
+// a configuration: their failures refuse nothing.
+func ObservedBy(contracts authz.Contracts) []Observed {
+	all := []Observed{}
+	described, ok := contracts.(interface {
+		Operations() iter.Seq[*authz.Operation]
+	})
+	if !ok {
+		return all
+	}
+	for operation := range described.Operations() {
+		at := slices.IndexFunc(all, func(o Observed) bool {
+			return o.API == operation.API && slices.Equal(o.Checks, operation.Observe)
+		})
+		switch {
+		case len(operation.Observe) == 0:
+		case at < 0:
+			all = append(all, Observed{operation.API, operation.Observe, []string{operation.ID}})
+		default:
+			all[at].Operations = append(all[at].Operations, operation.ID)
+		}
+	}
+	return all
+}
+
+// Unsaid are the observed checks that are neither native nor said by a rule of the policy:
+// they are likely misspelt, and then enforced.
+func (l *Loaded) Unsaid() authz.Problems {
+	var notes authz.Problems
+	for _, observed := range ObservedBy(l.Contracts) {
+		for _, code := range observed.Checks {
+			if _, native := authz.ReasonCalled(code); native || code == authz.ObserveAll || l.Policy.Says(code) {
+				continue
+			}
+			notes.Add("", fmt.Sprintf("operation %s of %s observes %q, which no rule of the policy says", observed.Operations[0], observed.API, code),
+				"spell it as the policy does; a code that is put together at run time is observed all the same")
+		}
+	}
+	return notes
+}
