@@ -277,6 +277,8 @@ type Facts struct {
 	// Unenforced means that the policy denied, and that it is only tried (PolicyOnly's DryRun).
 	Unenforced bool
 
+	// Judged is what the policy said, where another is tried beside it.
+	Judged *Judgement
 	// Lifted are the policy's refusals that the operation only observes.
 	Lifted []string
 

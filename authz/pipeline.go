@@ -24,6 +24,8 @@ type Pipeline struct {
 
 	Pseudonyms Pseudonyms
 	Recorder   Recorder
+	// Shadow may be nil where no policy is tried.
+	Shadow Shadow
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
@@ -53,6 +55,7 @@ func (p *Pipeline) Check(ctx context.Context, request *Request) Decision {
 		return Decision{ID: decision.ID, Reason: NotRecorded, Detail: err.Error(), Operation: decision.Operation,
 			Answers: decision.Answers, InteractionID: decision.InteractionID, Revision: decision.Revision, Elapsed: decision.Elapsed}
 	}
+	p.try(snapshot, &decision, facts)
 	return decision
 }
 

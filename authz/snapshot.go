@@ -24,6 +24,8 @@ type Snapshot struct {
 	// Answers may be nil where no answer has more than the decision.
 	Answers AnswerTerms
 	Policy  Policy
+	// Candidate is tried beside Policy; nil where none is.
+	Candidate *Candidate
 	// Inputs gives what Policy decides on, for the record; nil keeps nothing.
 	Inputs Inputs
 
@@ -50,11 +52,12 @@ func (s *Snapshot) proofs(api API, at time.Time) *Proofs {
 
 // verdict is the policy's, one that can be sent as it stands.
 func (s *Snapshot) verdict(ctx context.Context, facts *Facts) (Verdict, error) {
-	verdict, err := s.Policy.Decide(ctx, facts)
-	if err != nil {
-		return verdict, fmt.Errorf("%w: %w", PolicyError, err)
+	judged := Judge(ctx, s.Policy, facts)
+	if s.Candidate != nil {
+		kept := judged // so that nothing is allocated where none is tried
+		facts.Judged = &kept
 	}
-	return verdict, verdict.Check()
+	return judged.Verdict, judged.Err
 }
 
 // input is what the policy is given of the facts, or nil where it is not kept: nothing
