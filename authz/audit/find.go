@@ -20,6 +20,8 @@ type Found struct {
 	// Records are in the order written: where there are two, the later takes back the
 	// earlier.
 	Records []*decisionv1.Decision
+	// Shadows are what policies that were tried would have decided otherwise.
+	Shadows []*decisionv1.Shadow
 	// Input is nil where none was kept, or it cannot be read; NoInput says why then.
 	Input   *vault.Entry
 	NoInput error
@@ -54,8 +56,11 @@ func Find(cfg Config, id authz.DecisionID) (Found, error) {
 		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, record); err != nil {
 			return Found{}, fmt.Errorf("audit: a record of %v cannot be read: %w", id, err)
 		}
-		if record.Id == id.String() {
+		switch id.String() {
+		case record.Id:
 			found.Records = append(found.Records, record)
+		case record.Shadow.GetDecision():
+			found.Shadows = append(found.Shadows, record.Shadow)
 		}
 	}
 	if len(found.Records) == 0 {

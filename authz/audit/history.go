@@ -202,6 +202,9 @@ func (h *History) take(record *decisionv1.Decision, place segment.Place) bool {
 	if !h.until.IsZero() && at.After(h.until.Add(slack)) {
 		h.records.ended = true
 	}
+	if record.Shadow != nil { // what another policy would have said is no decision
+		return true
+	}
 	if !h.until.IsZero() && !at.Before(h.until) {
 		return true
 	}

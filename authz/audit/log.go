@@ -53,6 +53,8 @@ type Log struct {
 	waiting []*entry
 	queued  int // the bytes of waiting
 	refused refusals
+	// differing are what a policy that is tried would have decided otherwise.
+	differing differences
 	// shut is why no record is taken any more, once it is set.
 	shut  error
 	state State
@@ -83,7 +85,7 @@ var _ authz.Recorder = (*Log)(nil)
 // start begins to write.
 func (l *Log) start(records files, inputs *keeper) *Log {
 	l.records, l.inputs = records, inputs
-	l.refused.since, l.synced = time.Now(), time.Now()
+	l.refused.since, l.differing.since, l.synced = time.Now(), time.Now(), time.Now()
 	l.wake, l.stop, l.ended = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	l.look()
 	go l.write()

@@ -27,9 +27,14 @@ func peopleOf(c authz.Caller, key *key) names {
 // for them in. Identifiers win over where they stand: a path's parameter that names
 // an object has the object's pseudonym.
 func namesOf(d *authz.Decision, f *authz.Facts, key *key) names {
-	if d.Detail == "" && len(d.Verdict.Refusals) == 0 && len(d.Verdict.Waived) == 0 {
+	if d.Detail == "" && len(d.Verdict.Refusals)+len(d.Verdict.Waived)+len(f.Lifted) == 0 {
 		return nil
 	}
+	return allNames(d, f, key)
+}
+
+// allNames are all that a policy could have written down, whatever it did.
+func allNames(d *authz.Decision, f *authz.Facts, key *key) names {
 	c := d.Caller
 	all := names{
 		f.Request.Target:  "[path]",

@@ -34,6 +34,7 @@ func (l *Log) write() {
 			l.look()
 			owed, _ = l.commit(owed)
 			l.writeRefusals(window)
+			l.writeDifferences(differing)
 			l.sync(window)
 		case <-l.stop:
 			l.left = l.finish(owed)
@@ -50,7 +51,7 @@ func (l *Log) finish(owed []byte) error {
 	}
 	stranded := l.take(math.MaxInt) // none, unless there is an error
 	l.settle(stranded, err)
-	err = errors.Join(err, l.writeRefusals(0))
+	err = errors.Join(err, l.writeRefusals(0), l.writeDifferences(0))
 	lost := bytes.Count(append(owed, unwaited(stranded)...), []byte("\n")) + l.refused.size()
 	if lost == 0 {
 		return nil

@@ -83,7 +83,20 @@ func remember(found audit.Found, revision string) *recording {
 	if holds.Abandoned {
 		told.note("a later record takes back what was decided: it was on disk only after its time was over, and the caller was answered %d %s", holds.Status, holds.Reason)
 	}
+	for _, shadow := range found.Shadows {
+		told.note("a policy that was tried beside, %s, would have answered %s in place of %s; what differs: %s",
+			shadow.Candidate, answerOf(shadow.Would), answerOf(shadow.Was), strings.Join(shadow.Differs, ", "))
+	}
 	return told
+}
+
+// answerOf is what a policy's judgement came to, in words.
+func answerOf(o *decisionv1.Outcome) string {
+	outcome := denied
+	if o.GetAllowed() {
+		outcome = allowed
+	}
+	return outcome + " " + cmp.Or(o.GetPolicyReason(), o.GetReason())
 }
 
 func (r *recording) note(format string, args ...any) {
