@@ -32,6 +32,8 @@ type Config struct {
 	// Decision is the rule that decides, as "site.decision" or "site/decision";
 	// "" is the standard library's.
 	Decision string `yaml:"decision"`
+	// Shadow is tried beside it; nil means that nothing is.
+	Shadow *ShadowConfig `yaml:"shadow"`
 }
 
 // Engine decides by one policy. It is immutable but for a cache with an entry for

@@ -20,7 +20,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-// Console serves /healthz, /readyz and /metrics.
+// Console serves /healthz, /readyz, /metrics and /shadow.
 type Console struct {
 	listener net.Listener
 	server   *http.Server
@@ -37,6 +37,8 @@ type Pages struct {
 	Records *Records
 	// Metrics are those of /metrics.
 	Metrics *prometheus.Registry
+	// Shadow is what /shadow tells, as JSON, of a policy that is tried.
+	Shadow func() any
 }
 
 // Listen opens the console at a loopback address. Its error is authz.Problems with the
@@ -59,6 +61,7 @@ func Listen(address string, pages Pages) (*Console, error) {
 		}
 	})
 	routes.Handle("GET /metrics", promhttp.HandlerFor(pages.Metrics, promhttp.HandlerOpts{}))
+	routes.HandleFunc("GET /shadow", tellShadow(pages.Shadow))
 	return &Console{
 		listener: listener,
 		server:   &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10},

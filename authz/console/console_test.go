@@ -26,6 +26,7 @@ func pages() Pages {
 		Reloads: NewReloads("r1", time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)),
 		Records: NewRecords(func() Recording { return Recording{Written: 5, Free: 3 << 20} }),
 		Metrics: prometheus.NewRegistry(),
+		Shadow:  func() any { return map[string]int{"others": 3} },
 	}
 }
 
@@ -120,6 +121,21 @@ func TestMetricsCountDecisions(t *testing.T) {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("metrics lack %s", line)
 		}
+	}
+}
+
+// TestShadow holds that what is told of a policy that is tried is JSON, and counted.
+func TestShadow(t *testing.T) {
+	shown := pages()
+	count := Trials(shown.Metrics)
+	count(&authz.Operation{ID: "ReadAccount", API: "bank"}, "differs")
+	base := open(t, shown)
+	if status, body := get(t, base+"/shadow"); status != 200 || body != "{\n  \"others\": 3\n}\n" {
+		t.Errorf("GET /shadow = %d %q", status, body)
+	}
+	want := `countersign_shadow_total{api="bank",operation="ReadAccount",outcome="differs"} 1` + "\n"
+	if _, body := get(t, base+"/metrics"); !strings.Contains(body, want) {
+		t.Errorf("metrics lack %s", want)
 	}
 }
 

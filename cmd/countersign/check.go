@@ -24,6 +24,8 @@ type summary struct {
 	Leniencies []config.Leniency `json:"leniencies"`
 	// Observed are the checks whose failures refuse nothing.
 	Observed []wire.Observed `json:"observed"`
+	// Shadow is null where no policy is tried.
+	Shadow *tried `json:"shadow"`
 	// Notes are what is no fault of the policy, and was likely not meant.
 	Notes []problem `json:"notes"`
 	// PolicyOnly are the APIs that a policy of their own decides on, and nothing else.
@@ -61,6 +63,9 @@ func check(_ context.Context, args []string, w world) error {
 	for _, each := range notes(loaded) {
 		fmt.Fprintf(w.stdout, "note: %v\n", each)
 	}
+	if s.Shadow != nil {
+		fmt.Fprintf(w.stdout, "note: %s\n", s.Shadow.words())
+	}
 	for _, api := range s.PolicyOnly {
 		fmt.Fprintf(w.stdout, "note: %s is decided by its policy alone: no token, certificate or path is checked\n", api)
 	}
@@ -93,7 +98,7 @@ func open(cfg *config.Config, faults error, by func(*config.Config) (*wire.Loade
 
 func summarise(loaded *wire.Loaded) summary {
 	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches(), Leniencies: loaded.Config.Leniencies(),
-		Observed: wire.ObservedBy(loaded.Contracts), Notes: problemList(notes(loaded)), PolicyOnly: loaded.Config.PolicyOnly()}
+		Observed: wire.ObservedBy(loaded.Contracts), Shadow: triedBy(loaded), Notes: problemList(notes(loaded)), PolicyOnly: loaded.Config.PolicyOnly()}
 	for operation := range loaded.Contracts.Operations() {
 		s.Operations++
 		if operation.TakesAnonymous() {
@@ -103,9 +108,35 @@ func summarise(loaded *wire.Loaded) summary {
 	return s
 }
 
+// tried is a policy that is tried beside the one in force.
+type tried struct {
+	Path string `json:"path"`
+	// Same says that it is the one in force, and is not tried.
+	Same    bool     `json:"same"`
+	Reaches []string `json:"reaches"`
+}
+
+func triedBy(loaded *wire.Loaded) *tried {
+	if loaded.Shadow == nil {
+		return nil
+	}
+	return &tried{Path: loaded.Config.Policy.Shadow.Path, Same: !loaded.Tries(), Reaches: loaded.Shadow.Reaches()}
+}
+
+func (t *tried) words() string {
+	if t.Same {
+		return "policy.shadow is the policy in force: nothing is tried"
+	}
+	return fmt.Sprintf("%s is tried beside the policy in force; it reads %s", t.Path, strings.Join(t.Reaches, ", "))
+}
+
 // notes are what is no fault, and was likely not meant.
 func notes(loaded *wire.Loaded) authz.Problems {
-	return append(loaded.Policy.Notes(), loaded.Unsaid()...)
+	all := append(loaded.Policy.Notes(), loaded.Unsaid()...)
+	if loaded.Tries() {
+		all = append(all, loaded.Shadow.Notes()...)
+	}
+	return all
 }
 
 // tell writes problems as JSON where that is asked for; text is main's.

@@ -88,6 +88,7 @@ func (r *reloader) reload(because string) {
 		r.log.Info("reloaded", "on", because, "revision", snapshot.Revision, "before", before)
 		tellLeniencies(cfg, r.log)
 		tellObserved(snapshot.Contracts, r.log)
+		tellShadow(cfg, snapshot.Candidate, r.log)
 	default: // The snapshot in force remembers tokens, so it stays.
 		r.log.Info("reloaded, nothing changed", "on", because, "revision", before)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/countersign-io/countersign/authz/audit"
 	"github.com/countersign-io/countersign/authz/console"
 	"github.com/countersign-io/countersign/authz/replay"
+	"github.com/countersign-io/countersign/authz/shadow"
 	"github.com/countersign-io/countersign/authz/trace"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
@@ -57,6 +58,7 @@ func serve(ctx context.Context, args []string, w world) error {
 	}
 	tellLeniencies(cfg, log)
 	tellObserved(loaded.Contracts, log)
+	tellShadow(cfg, system.Candidate, log)
 	for _, key := range cfg.Unheeded() {
 		log.Warn("a key of OPA's configuration is not heeded", "key", key.Key, "line", key.Line, "because", key.Because)
 	}
@@ -107,12 +109,24 @@ func tellObserved(contracts authz.Contracts, log *slog.Logger) {
 	}
 }
 
+// tellShadow has the log say which policy is tried, or that what is named is in force.
+func tellShadow(cfg *config.Config, candidate *authz.Candidate, log *slog.Logger) {
+	switch {
+	case candidate != nil:
+		log.Info("a policy is tried beside the one in force", "path", cfg.Policy.Shadow.Path, "candidate", candidate.Digest)
+	case cfg.Policy.Shadow != nil:
+		log.Info("policy.shadow is the policy in force: nothing is tried", "path", cfg.Policy.Shadow.Path)
+	}
+}
+
 // answer runs the listeners and reloads until ctx ends or a listener fails.
 func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <-chan os.Signal) error {
 	system, log := r.system, r.log
 	registry := prometheus.NewRegistry()
 	records := console.NewRecords(func() console.Recording { return console.Recording(system.Records()) })
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), r.reloads, records)
+	count := console.Trials(registry)
+	trials := system.Trials(func(operation *authz.Operation, result shadow.Result) { count(operation, string(result)) })
 	checker := trace.Checks(console.Checks(console.TellBreakGlass(system.Pipeline, log), registry), tracing.Tracer())
 	server, err := envoy.New(system.Config.Server, checker)
 	if err != nil {
@@ -124,7 +138,7 @@ func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <
 		return located(system, err)
 	}
 	failed := make(chan error, 2)
-	operator, err := listenConsole(system, console.Pages{Ready: system.Ready, Reloads: r.reloads, Records: records, Metrics: registry})
+	operator, err := listenConsole(system, console.Pages{Ready: system.Ready, Reloads: r.reloads, Records: records, Metrics: registry, Shadow: func() any { return trials.Report() }})
 	if err != nil {
 		return errors.Join(err, drain(ctx, server, nil))
 	}

@@ -150,6 +150,9 @@ func (c *Config) resolve(folder string) {
 		}
 	}
 	from(&c.Policy.Path)
+	if c.Policy.Shadow != nil {
+		from(&c.Policy.Shadow.Path)
+	}
 	from(&c.Audit.Folder)
 	if c.State != "" {
 		c.Replay.Revocations = filepath.Join(c.State, "revocations.log")
@@ -179,6 +182,9 @@ func (c *Config) Files() []string {
 		files = append(files, issuer.JWKS.File)
 	}
 	files = append(files, c.Policy.Path)
+	if c.Policy.Shadow != nil {
+		files = append(files, c.Policy.Shadow.Path)
+	}
 	return slices.DeleteFunc(files, func(file string) bool { return file == "" })
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/countersign-io/countersign/authz/contract"
 	"github.com/countersign-io/countersign/authz/ownership"
 	"github.com/countersign-io/countersign/authz/replay"
+	"github.com/countersign-io/countersign/authz/shadow"
 	"github.com/countersign-io/countersign/authz/token"
 	"github.com/countersign-io/countersign/authz/token/jwks"
 	"github.com/countersign-io/countersign/authz/trace"
@@ -40,6 +41,8 @@ type Loaded struct {
 	Config    *config.Config
 	Contracts *contract.Contracts
 	Policy    *rego.Engine
+	// Shadow is the policy that is tried beside it, or nil.
+	Shadow *rego.Engine
 	// PolicyOnly are the policies of the APIs that have no contract.
 	PolicyOnly map[authz.API]*rego.Peer
 	// Owners and Consents are nil where the configuration names none.
@@ -89,6 +92,7 @@ func (l *Loaded) read() authz.Problems {
 	}
 	l.Policy, err = rego.New(cfg.Policy)
 	found("policy", err)
+	problems = append(problems, l.readShadow()...)
 	problems = append(problems, l.readPolicyOnly()...)
 	if l.Contracts != nil {
 		found("", l.judgeOperations().Err())
@@ -129,6 +133,8 @@ type System struct {
 	Pipeline *authz.Pipeline
 	// Revision is that of the first snapshot.
 	Revision string
+	// Candidate is what the first snapshot has tried beside its policy, or nil.
+	Candidate *authz.Candidate
 
 	tracer oteltrace.Tracer
 	keys   *token.KeyRing
@@ -136,6 +142,8 @@ type System struct {
 	log    *audit.Log
 	// contracts are those that were read last, for the next to be made of where they stay.
 	contracts atomic.Pointer[contract.Contracts]
+	// trials is nil until Trials.
+	trials *shadow.Pool
 }
 
 // Start opens what Countersign writes to and fetches from, and puts the first
@@ -150,7 +158,7 @@ func (l *Loaded) Start(tracer oteltrace.Tracer, log *slog.Logger) (*System, erro
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.Revision = first.Revision
+	s.Revision, s.Candidate = first.Revision, first.Candidate
 	s.Pipeline = &authz.Pipeline{Limiter: trace.Limiter(s.proofs.replays, tracer), Revocations: s.proofs.revocations, Pseudonyms: s.log, Recorder: s.log}
 	if l.Owners != nil {
 		s.Pipeline.Owners = trace.Owners(l.Owners, tracer)
@@ -201,6 +209,7 @@ func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot,
 		Proofs:       tokens,
 		Answers:      l.Contracts,
 		Policy:       l.Policy,
+		Candidate:    l.candidate(),
 		Inputs:       l.inputs(),
 	}, nil
 }
@@ -298,8 +307,11 @@ func (s *System) Revocations() replay.State { return s.proofs.revocations.State(
 // Records tells how the log stands.
 func (s *System) Records() audit.State { return s.log.State() }
 
-// Close ends refreshes and closes the record and the stores.
+// Close ends refreshes and trials, and closes the record and the stores.
 func (s *System) Close() error {
+	if s.trials != nil {
+		s.trials.Close()
+	}
 	if s.keys != nil {
 		s.keys.Close()
 	}
@@ -319,6 +331,9 @@ func (l *Loaded) revision() string {
 	hash.Write(l.Config.Digest())
 	hash.Write(l.Contracts.Digest())
 	hash.Write(l.Policy.Digest())
+	if l.Shadow != nil {
+		hash.Write(l.Shadow.Digest())
+	}
 	for _, api := range l.Config.APIs {
 		if policy := l.PolicyOnly[api.Contract.Name]; policy != nil {
 			hash.Write(policy.Digest())
