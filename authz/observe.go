@@ -84,12 +84,12 @@ func (f *Facts) Observed() []string {
 	return append(codes, f.Lifted...)
 }
 
-// observedDetail is what the record tells of an allow: what was wrong with the request all the
-// same, and the policy's own words.
+// observedDetail is what the record tells of a verdict: what was wrong with the request
+// besides, and the policy's own words.
 func (f *Facts) observedDetail(v *Verdict) string {
 	var texts []string
 	for _, err := range f.Inspection.Observed {
-		texts = append(texts, err.Error())
+		texts = append(texts, "observed: "+err.Error())
 	}
 	if v.Detail != "" {
 		texts = append(texts, v.Detail)

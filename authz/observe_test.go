@@ -152,7 +152,7 @@ func TestUnreadObjectsAreNobodys(t *testing.T) {
 	if diff := gocmp.Diff([]string{"object_malformed"}, got.Observed); diff != "" {
 		t.Errorf("observed (-want +got):\n%s", diff)
 	}
-	if want := "contract: object_malformed; contract: object_malformed"; got.Detail != want {
+	if want := "observed: contract: object_malformed; observed: contract: object_malformed"; got.Detail != want {
 		t.Errorf("detail = %q, want %q", got.Detail, want)
 	}
 }

@@ -75,3 +75,70 @@ var ofObserving = []mutation{
 		in: "rego", told: "TestLibraryPassesItsOwnTests",
 	},
 }
+
+// ofShadows are the bounds of what is tried beside the policy in force.
+var ofShadows = []mutation{
+	{
+		name: "what is not recorded is not tried",
+		edits: []edit{{pipelineGo,
+			"	facts := &Facts{ID: NewDecisionID(), Time: now(p.Now), Request: request}\n	decision := p.answer(ctx, snapshot, facts)\n",
+			"	facts := &Facts{ID: NewDecisionID(), Time: now(p.Now), Request: request}\n	decision := p.answer(ctx, snapshot, facts)\n	p.try(snapshot, &decision, facts)\n"}},
+		in: "authz", told: "TestWhatIsTried",
+	},
+	{
+		name: "a policy that is tried is given its own claims",
+		edits: []edit{{shadowGo,
+			"token.Prepared = nil",
+			"token.Uncounted = false"}},
+		in: "authz/shadow", told: "TestCandidateGetsItsOwn",
+	},
+	{
+		name: "what waits to be tried is bounded by its size",
+		edits: []edit{{shadowGo,
+			"> maxHeld {",
+			"> 1<<50 {"}},
+		in: "authz/shadow", told: "TestTooMuchIsDropped",
+	},
+	{
+		name: "a policy that is tried ends in its time",
+		edits: []edit{{shadowGo,
+			"return said, ctx.Err() != nil",
+			"return said, false"}},
+		in: "authz/shadow", told: "TestTrialsAreCounted",
+	},
+	{
+		name: "differences of a kind are recorded one by one only as far as a bound",
+		edits: []edit{{"authz/audit/differences.go",
+			" || d.alike[kind] >= maxAlike {",
+			" {"}},
+		in: "authz/audit", told: "TestManyDifferencesAreCounted",
+	},
+	{
+		name: "differences take nothing of the reserve",
+		edits: []edit{{"authz/audit/differences.go",
+			"if l.state.Low || ",
+			"if "}},
+		in: "authz/audit", told: "TestDifferencesTakeNothingOfTheReserve",
+	},
+	{
+		name: "what another policy would have said is no decision",
+		edits: []edit{{"authz/audit/history.go",
+			"if record.Shadow != nil {",
+			"if false {"}},
+		in: "cmd/countersign", told: "TestShadowRollout",
+	},
+	{
+		name: "a broken policy that is to be tried does not load",
+		edits: []edit{{"cmd/countersign/wire/shadow.go",
+			"authz.ProblemsOf(err))",
+			"authz.ProblemsOf(err)[:0])"}},
+		in: "cmd/countersign", told: "TestBrokenShadowIsRefused",
+	},
+	{
+		name: "a policy that is in force is not tried",
+		edits: []edit{{"cmd/countersign/wire/shadow.go",
+			"return l.Shadow != nil && !bytes.Equal(l.Shadow.Digest(), l.Policy.Digest())",
+			"return l.Shadow != nil && !bytes.Equal(nil, l.Policy.Digest())"}},
+		in: "cmd/countersign", told: "TestShadowRollout",
+	},
+}

@@ -56,6 +56,7 @@ const (
 	bankYAML       = "examples/openbanking/countersign.yaml.tmpl"
 	envoyYAML      = "examples/openbanking/envoy.yaml.tmpl"
 	observeGo      = "authz/observe.go"
+	shadowGo       = "authz/shadow/shadow.go"
 )
 
 // mutations are the checks that stories rely on, in the order in which a request
@@ -63,6 +64,7 @@ const (
 // not missed, all of them are taken out at once.
 var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofPolicies, ofTables, ofAnswers, ofStores)
 var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofObserving, ofPolicies, ofAnswers, ofStores)
+var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofObserving, ofShadows, ofPolicies, ofAnswers, ofStores)
 
 // ofTargets are those of what is asked for.
 var ofTargets = []mutation{

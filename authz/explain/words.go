@@ -234,11 +234,21 @@ func (t *telling) objects(w *words) {
 		return // what was found before the fault is not told
 	}
 	for _, named := range t.facts.Inspection.Objects {
-		w.say(string(named.Type), string(named.ID), "in "+named.Where)
+		w.say(string(named.Type), idOf(named.Object), "in "+named.Where)
+	}
+	for _, err := range t.facts.Inspection.Observed {
+		w.say("observed", err.Error())
 	}
 	if len(t.facts.Inspection.Objects) == 0 {
 		w.say("objects", "none are named")
 	}
+}
+
+func idOf(object authz.Object) string {
+	if object.ID == authz.Unread {
+		return "could not be read"
+	}
+	return string(object.ID)
 }
 
 func (t *telling) consent(w *words) {
@@ -283,6 +293,9 @@ func (t *telling) ownership(w *words) {
 	case len(objects) == 0:
 		w.say("because", "no objects are named")
 		return
+	case !t.calls[owning].begun && t.facts.Caller().Kind == authz.Customer:
+		w.say("because", "none that is named could be read")
+		return
 	case !t.calls[owning].begun:
 		w.say("because", "only customers own things")
 		return
@@ -301,7 +314,7 @@ func (t *telling) ownership(w *words) {
 func (t *telling) owned(object authz.Object) []string {
 	ownership, owned := t.facts.Owned[object]
 	if !owned {
-		return []string{string(object.ID), "not the caller's"}
+		return []string{idOf(object), "not the caller's"}
 	}
 	values := []string{string(object.ID), "the caller's", ownership.Relation}
 	if ownership.Region != "" {
@@ -334,6 +347,7 @@ func (t *telling) policy(w *words) {
 	w.say("refusals", verdict.Refusals...)
 	w.say("waived", verdict.Waived...)
 	w.say("break glass", verdict.BreakGlass...)
+	w.say("observed", t.facts.Lifted...)
 	w.say("step up", asked(verdict.StepUp)...)
 	for _, limit := range verdict.Limits {
 		w.say("limit", fmt.Sprintf("%s: %d in %s", limit.Name, limit.Max, limit.Window))

@@ -58,12 +58,15 @@ type tally struct {
 	mu    sync.Mutex
 	shown Report
 	rows  map[string]*Row
+	// before are the trials that had been dropped when it began.
+	before int64
 }
 
-func (t *tally) add(trial *authz.Trial, result Result, difference *authz.Difference) {
+// add counts what came of a trial, when so many had been dropped.
+func (t *tally) add(trial *authz.Trial, result Result, difference *authz.Difference, dropped int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.follows(trial) {
+	if !t.follows(trial, dropped) {
 		return
 	}
 	t.shown.Counts[result]++
@@ -88,9 +91,12 @@ func (t *tally) add(trial *authz.Trial, result Result, difference *authz.Differe
 
 // follows begins anew with a later snapshot. What still comes of the one before it is no
 // part of this tally.
-func (t *tally) follows(trial *authz.Trial) bool {
+func (t *tally) follows(trial *authz.Trial, dropped int64) bool {
 	candidate := trial.Candidate
 	if candidate.Since.After(t.shown.Since) {
+		if !t.shown.Since.IsZero() { // what was dropped so far is another's
+			t.before = dropped
+		}
 		t.rows = map[string]*Row{}
 		t.shown = Report{Candidate: candidate.Digest, Revision: trial.Decision.Revision, Since: candidate.Since, Counts: map[Result]int{}}
 		for _, result := range Results() {
@@ -109,13 +115,16 @@ func sideOf(outcome *authz.Outcome) Side {
 	return Side{Allowed: outcome.Allowed, Reason: outcome.Code(), Detail: outcome.Detail}
 }
 
-func (t *tally) report() Report {
+func (t *tally) report(dropped int64) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	report := t.shown
 	report.Differences, report.Counts = []Row{}, map[Result]int{}
 	for result, count := range t.shown.Counts {
 		report.Counts[result] = count
+	}
+	if !t.shown.Since.IsZero() {
+		report.Counts[Dropped] = int(dropped - t.before)
 	}
 	for _, row := range t.rows {
 		copied := *row

@@ -16,12 +16,14 @@ import (
 )
 
 const (
-	// maxWaiting and maxHeld are how many trials may wait, and about how many bytes of
-	// requests: each holds the request that it is about, with its body.
+	// maxWaiting and maxHeld are how many trials may wait, and about how many bytes they
+	// and those under way may hold.
 	maxWaiting = 512
-	maxHeld    = 16 << 20
-	// besides is about what a trial holds beside the request's body.
-	besides = 8 << 10
+	maxHeld    = 48 << 20
+	// besides is what a trial may hold beside the request's body, and swollen what that is
+	// once it is parsed, in times of its size.
+	besides = 64 << 10
+	swollen = 8
 	// patience is how long a candidate may take for one decision.
 	patience = 250 * time.Millisecond
 	// closingTime is how long Close has what waits tried.
@@ -61,6 +63,8 @@ type Pool struct {
 
 	waiting chan authz.Trial
 	held    atomic.Int64
+	// dropped are counted by whoever offers, who waits for nobody: not in the tally.
+	dropped atomic.Int64
 	// stop says that nothing more is waited for, and end ends what is under way.
 	stop    chan struct{}
 	end     context.CancelFunc
@@ -101,11 +105,12 @@ func (p *Pool) Offer(trial authz.Trial) {
 	}
 }
 
-func weight(trial *authz.Trial) int64 { return besides + int64(len(trial.Facts.Request.Body)) }
+func weight(trial *authz.Trial) int64 { return besides + swollen*int64(len(trial.Facts.Request.Body)) }
 
 func (p *Pool) drop(trial *authz.Trial) {
 	p.held.Add(-weight(trial))
-	p.told(trial, Dropped, nil)
+	p.dropped.Add(1)
+	p.count(trial.Facts.Match.Operation, Dropped)
 }
 
 // work tries what waits, and ends once that is all and nothing more is waited for.
@@ -169,11 +174,11 @@ func (p *Pool) judge(ctx context.Context, trial *authz.Trial) (said authz.Judgem
 
 func (p *Pool) told(trial *authz.Trial, result Result, difference *authz.Difference) {
 	p.count(trial.Facts.Match.Operation, result)
-	p.tally.add(trial, result, difference)
+	p.tally.add(trial, result, difference, p.dropped.Load())
 }
 
 // Report tells of the candidate that was last tried.
-func (p *Pool) Report() Report { return p.tally.report() }
+func (p *Pool) Report() Report { return p.tally.report(p.dropped.Load()) }
 
 // Close has what waits tried for a moment, and ends. What is offered later is not tried.
 func (p *Pool) Close() {
