@@ -13,6 +13,7 @@
 //	  rego         Facts -> Verdict, and the Input that is kept
 //	  audit        Record -> disk
 //	envoy          Decision -> CheckResponse
+//	  shadow       Trial -> how a policy that is only tried differs, after the answer
 //
 // Every step is an interface declared here, beside its only consumer, and takes
 // the typed result of an earlier one, so that the order cannot be got wrong: an

@@ -55,6 +55,8 @@ func (v Verdict) Enforced(observes func(code string) bool) (enforced Verdict, ob
 		return v.lifted(), observed
 	case observes(v.Reason):
 		v.Reason, v.StepUp, v.Reply = standing, nil, Reply{}
+	case slices.Contains(observed, StepUpRequired.String()): // the challenge is that refusal's
+		v.StepUp = nil
 	}
 	return v, observed
 }

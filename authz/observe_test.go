@@ -42,6 +42,7 @@ func TestObserved(t *testing.T) {
 		{"one of two, and it would have been told", []string{"region"}, Verdict{Reason: "region", Refusals: []string{"region", "not_owner:account"}}, false, "not_owner", []string{"region"}},
 		{"a step-up beside what is enforced", []string{"step_up"}, Verdict{Reason: "step_up", StepUp: stepUp, Refusals: []string{"not_owner", "step_up"},
 			Reply: Reply{Body: "authenticate", Status: 401}}, false, "not_owner", []string{"step_up"}},
+		{"a step-up behind what is told", []string{"step_up"}, Verdict{Reason: "not_owner", StepUp: stepUp, Refusals: []string{"not_owner", "step_up"}}, false, "not_owner", []string{"step_up"}},
 		{"a denial that names nothing", []string{"region", "consent"}, Verdict{}, false, "policy_denied", nil},
 		{"a denial that names nothing, and all is", []string{"all"}, Verdict{}, true, "granted", []string{"policy_denied"}},
 		{"an allow", []string{"all"}, Verdict{Allowed: true}, true, "granted", nil},
