@@ -108,16 +108,17 @@ var ofShadows = []mutation{
 	},
 	{
 		name: "differences of a kind are recorded one by one only as far as a bound",
-		edits: []edit{{"authz/audit/differences.go",
+		edits: []edit{{differencesGo,
 			" || d.alike[kind] >= maxAlike {",
 			" {"}},
 		in: "authz/audit", told: "TestManyDifferencesAreCounted",
 	},
 	{
 		name: "differences take nothing of the reserve",
-		edits: []edit{{"authz/audit/differences.go",
-			"if l.state.Low || ",
-			"if "}},
+		edits: []edit{
+			{differencesGo, "if l.state.Low || ", "if "},
+			{differencesGo, "if l.low() {", "if false {"},
+		},
 		in: "authz/audit", told: "TestDifferencesTakeNothingOfTheReserve",
 	},
 	{

@@ -57,6 +57,7 @@ const (
 	envoyYAML      = "examples/openbanking/envoy.yaml.tmpl"
 	observeGo      = "authz/observe.go"
 	shadowGo       = "authz/shadow/shadow.go"
+	differencesGo  = "authz/audit/differences.go"
 )
 
 // mutations are the checks that stories rely on, in the order in which a request
