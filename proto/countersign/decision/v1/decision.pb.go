@@ -110,8 +110,8 @@ type Decision struct {
 	// time of the request.
 	Psd2 *Psd2 `protobuf:"bytes,28,opt,name=psd2,proto3" json:"psd2,omitempty"`
 	// Why that document was not kept, although it should have been: "too_large",
-	// "reserve" (too little of the disk was free) or "fault" (its file, or its disk, could
-	// not take it).
+	// "reserve" (too little of the disk was free), "flood" (too many requests of unknown
+	// callers were refused at once) or "fault" (its file, or its disk, could not take it).
 	InputOmitted string `protobuf:"bytes,29,opt,name=input_omitted,json=inputOmitted,proto3" json:"input_omitted,omitempty"`
 	// With the reason "limit_reached", the names of the limits that were spent: those of a
 	// contract, such as "client_60", and of a policy.
@@ -133,6 +133,12 @@ type Decision struct {
 	// own; with count, which has no shadow.decision, it stands for so many that were not
 	// recorded one by one.
 	Shadow *Shadow `protobuf:"bytes,36,opt,name=shadow,proto3" json:"shadow,omitempty"`
+	// The built-ins by which the policy asked the network to decide, such as "http.send":
+	// only policies of an API that has no contract may. What they were told is kept with
+	// the document that was decided on.
+	Asked []string `protobuf:"bytes,37,rep,name=asked,proto3" json:"asked,omitempty"`
+	// Whether what they were told was too much to be kept.
+	AnswersOmitted bool `protobuf:"varint,38,opt,name=answers_omitted,json=answersOmitted,proto3" json:"answers_omitted,omitempty"`
 	// The tickets under which staff had requirements lifted in an emergency; waived says
 	// which, and has "break_glass" among them. A ticket names a case, never a person: it
 	// stands here as the policy's data have it.
@@ -407,6 +413,20 @@ func (x *Decision) GetShadow() *Shadow {
 		return x.Shadow
 	}
 	return nil
+}
+
+func (x *Decision) GetAsked() []string {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *Decision) GetAnswersOmitted() bool {
+	if x != nil {
+		return x.AnswersOmitted
+	}
+	return false
 }
 
 func (x *Decision) GetBreakGlass() []string {
@@ -988,7 +1008,8 @@ var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\t\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\n" +
+	"\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
@@ -1026,7 +1047,9 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\x0einteraction_id\x18\x1f \x01(\tR\rinteractionId\x12\x1c\n" +
 	"\tunchecked\x18  \x03(\tR\tunchecked\x12\x1a\n" +
 	"\bobserved\x18# \x03(\tR\bobserved\x127\n" +
-	"\x06shadow\x18$ \x01(\v2\x1f.countersign.decision.v1.ShadowR\x06shadow\x12\x1f\n" +
+	"\x06shadow\x18$ \x01(\v2\x1f.countersign.decision.v1.ShadowR\x06shadow\x12\x14\n" +
+	"\x05asked\x18% \x03(\tR\x05asked\x12'\n" +
+	"\x0fanswers_omitted\x18& \x01(\bR\x0eanswersOmitted\x12\x1f\n" +
 	"\vbreak_glass\x18' \x03(\tR\n" +
 	"breakGlassB\n" +
 	"\n" +
