@@ -70,6 +70,17 @@ type Verdict struct {
 	// Limits are spent where the verdict allows, all of them or none; eight at most.
 	Limits []Limit
 	Reply  Reply
+	// Lookups are what the policy asked of others, or nil; beside an error, too.
+	Lookups *Lookups
+}
+
+// Lookups are what a policy learned of neither the facts nor its data: built-ins that ask
+// the network told it. Only a PolicyOnly's policy may ask.
+type Lookups struct {
+	// Builtins are those that were asked, such as "http.send", each once, in order.
+	Builtins []string
+	// Answers are what they said, for Input; nil where that is too much to be kept.
+	Answers []byte
 }
 
 // Reply is what a policy adds to the answer.

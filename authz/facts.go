@@ -243,6 +243,9 @@ type Input struct {
 	// Withheld are the headers that the request had and the document has not: names in
 	// lower case, in order.
 	Withheld []string
+	// Answers are what the network told the policy, as JSON in one line, by which it can be
+	// decided again without asking; nil where nothing was asked, or they are too large.
+	Answers []byte
 	// Prepared is what the policy engine made the document of, for itself alone.
 	Prepared any
 }
@@ -276,6 +279,8 @@ type Facts struct {
 	Unspent bool
 	// Unenforced means that the policy denied, and that it is only tried (PolicyOnly's DryRun).
 	Unenforced bool
+	// Lookups are the verdict's; nil where the policy asked nobody.
+	Lookups *Lookups
 
 	// Judged is what the policy said, where another is tried beside it.
 	Judged *Judgement

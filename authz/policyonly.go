@@ -20,6 +20,8 @@ type PolicyOnly struct {
 	Revision string
 	Policy   Policy
 	Recorder Recorder
+	// Inputs gives what Policy decides on, for the record; nil keeps nothing.
+	Inputs Inputs
 	// DryRun answers what the policy refuses as if it were allowed, and records that.
 	// Whatever else is refused stays refused.
 	DryRun bool
@@ -63,7 +65,7 @@ func (p *PolicyOnly) answer(ctx context.Context, f *Facts) (d Decision) {
 
 // decide asks the policy. An error without a Reason is a policy that cannot decide.
 func (p *PolicyOnly) decide(ctx context.Context, f *Facts) (Verdict, error) {
-	verdict, err := p.Policy.Decide(ctx, f)
+	verdict, err := p.ask(ctx, f)
 	var reason Reason
 	switch {
 	case errors.As(err, &reason):
@@ -71,7 +73,21 @@ func (p *PolicyOnly) decide(ctx context.Context, f *Facts) (Verdict, error) {
 	case err != nil:
 		return Verdict{}, fmt.Errorf("%w: %w", PolicyError, err)
 	}
-	return verdict, verdict.checkBare()
+	return verdict, verdict.CheckBare()
+}
+
+// ask gives the policy its input, which is kept with what others told it besides.
+func (p *PolicyOnly) ask(ctx context.Context, f *Facts) (verdict Verdict, err error) {
+	if p.Inputs != nil {
+		if f.Input, err = p.Inputs.Input(f); err != nil {
+			return Verdict{}, err
+		}
+	}
+	verdict, err = p.Policy.Decide(ctx, f)
+	if f.Lookups = verdict.Lookups; f.Lookups != nil && f.Input != nil {
+		f.Input.Answers = f.Lookups.Answers
+	}
+	return verdict, err
 }
 
 func denialOf(f *Facts, err error) Decision {

@@ -147,3 +147,43 @@ func TestPolicyOnlyIsChosenByName(t *testing.T) {
 		}
 	}
 }
+
+// keeping keeps a document of what it is given, or fails.
+type keeping struct{ err error }
+
+func (k keeping) Input(facts *Facts) (*Input, error) {
+	if k.err != nil {
+		return nil, k.err
+	}
+	return &Input{Document: []byte(facts.Request.Method)}, nil
+}
+
+// TestPolicyOnlyKeepsInputs holds that what is decided on is recorded, with what others
+// told the policy, of denials and failures too; and that what makes no document is
+// refused before the policy is asked.
+func TestPolicyOnlyKeepsInputs(t *testing.T) {
+	lookups := &Lookups{Builtins: []string{"http.send"}, Answers: []byte("{}")}
+	for name, test := range map[string]struct {
+		verdict Verdict
+		err     error
+	}{
+		"an allow":    {Verdict{Allowed: true, Lookups: lookups}, nil},
+		"a denial":    {Verdict{Lookups: lookups}, nil},
+		"no decision": {Verdict{Lookups: lookups}, errBroken},
+	} {
+		f := answering(test.verdict, test.err)
+		p := f.policyOnly()
+		p.Inputs = keeping{}
+		p.Check(t.Context(), getAccount())
+		got := f.offers()[0].Facts
+		if want := (&Input{Document: []byte("GET"), Answers: []byte("{}")}); gocmp.Diff(want, got.Input) != "" || got.Lookups != lookups {
+			t.Errorf("%s: recorded %+v and %+v, want %+v and the lookups", name, got.Input, got.Lookups, want)
+		}
+	}
+	f := answering(Verdict{Allowed: true}, nil)
+	p := f.policyOnly()
+	p.Inputs = keeping{fmt.Errorf("json: %w", BodyMalformed)}
+	if d := p.Check(t.Context(), getAccount()); d.Allowed || d.Reason != BodyMalformed || f.offers()[0].Facts.Input != nil {
+		t.Errorf("of what makes no document: %+v, want %v", d, BodyMalformed)
+	}
+}

@@ -79,8 +79,9 @@ type Owners interface {
 
 // Policy decides on facts.
 type Policy interface {
-	// Decide returns the policy's verdict, a pure function of the facts. An error
-	// is a policy that could not be evaluated or answered what is no verdict.
+	// Decide returns the policy's verdict, a pure function of the facts and, where the
+	// policy may ask the network, of the verdict's Lookups. An error is a policy that could
+	// not be evaluated or answered what is no verdict.
 	Decide(ctx context.Context, facts *Facts) (Verdict, error)
 }
 

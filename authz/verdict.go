@@ -36,9 +36,9 @@ func (v *Verdict) Check() error {
 	return v.Reply.checkHeaders(reserved)
 }
 
-// checkBare is Check for a verdict that is answered bare: the challenge is the policy's
-// then, and a refusal may look like a success, as it can with opa-envoy-plugin.
-func (v *Verdict) checkBare() error {
+// CheckBare is Check for a PolicyOnly's verdict, which is answered bare: the challenge is
+// the policy's then, and a refusal may look like a success, as it can with opa-envoy-plugin.
+func (v *Verdict) CheckBare() error {
 	if v.Reply.Status != 0 && !bareStatus(v.Reply.Status) {
 		return fmt.Errorf("verdict: %w: http_status %d cannot be sent", PolicyError, v.Reply.Status)
 	}

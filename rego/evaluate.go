@@ -39,21 +39,21 @@ func asTerm(term *ast.Term, _ *opa.EvalContext) (any, error) { return term, nil 
 
 // evaluate is the decision's value. What it holds of the policy's failures is a place in
 // the policy, never a value.
-func (e *evaluator) evaluate(ctx context.Context, input ast.Value, at time.Time, id authz.DecisionID) (ast.Value, error) {
+func (e *evaluator) evaluate(ctx context.Context, input ast.Value, at time.Time, id authz.DecisionID, more ...opa.EvalOption) (ast.Value, error) {
 	// A cancel of its own for each decision, not a pooled one: AfterFunc may still
 	// be running when the evaluation is over.
 	cancel := topdown.NewCancel()
 	stop := context.AfterFunc(ctx, cancel.Cancel)
 	defer stop()
 	growStack(false)
-	results, err := e.query.Eval(ctx,
+	results, err := e.query.Eval(ctx, append(more,
 		opa.EvalParsedInput(input),
 		opa.EvalTime(clock(at)),
 		opa.EvalSeed(&seed{id: id}),
 		opa.EvalExternalCancel(cancel),
 		opa.EvalTransaction(e.txn),
 		opa.EvalMetrics(metrics.NoOp()),
-	)
+	)...)
 	if err != nil {
 		return nil, fault(ctx, err)
 	}

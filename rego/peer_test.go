@@ -61,13 +61,37 @@ func TestPeerRefusesToLoad(t *testing.T) {
 		{"a file that is not there", PeerConfig{Paths: []string{"none.rego"}}, "none.rego"},
 		{"no such rule", PeerConfig{Paths: []string{policy}, Decision: "envoy/authz/result"}, `decision: the policy has no rule at "envoy/authz/result"`},
 		{"the network", PeerConfig{Paths: []string{peerFile(t, "net.rego", "package envoy.authz\n\nallow if http.send({\"method\": \"GET\", \"url\": \"http://127.0.0.1\"}).status_code == 200")}},
-			"http.send is not for policies: it asks the network"},
+			"or allow it by name, under builtins"},
+		{"what asks no network", PeerConfig{Paths: []string{policy}, Builtins: []string{"http.send", "opa.runtime"}}, `builtins[1]: "opa.runtime" asks no network`},
+		{"hosts that nothing may ask", PeerConfig{Paths: []string{policy}, Hosts: []string{"a.example"}}, "hosts: are whom nothing may ask"},
+		{"one of the network that is not allowed", PeerConfig{Builtins: []string{"http.send"}, Paths: []string{peerFile(t, "dns.rego", "package envoy.authz\n\nallow if net.lookup_ip_addr(\"a.example\")")}},
+			"net.lookup_ip_addr is not for policies: it asks the network"},
+		{"Rego of before OPA 1.0", PeerConfig{Paths: []string{peerFile(t, "old.rego", oldRego)}}, "rego_version: is v1, and this looks like Rego v0"},
+		{"a version that there is not", PeerConfig{Paths: []string{policy}, RegoVersion: "v2"}, `rego_version: "v2" is not known`},
+		{"what is no Rego at all", PeerConfig{Paths: []string{peerFile(t, "none.rego", "package a\n\nallow if {")}}, "none.rego:"},
 		{"descriptors that are not there", PeerConfig{Paths: []string{policy}, Descriptors: "none.pb"}, "descriptors: open none.pb"},
 		{"descriptors that are none", PeerConfig{Paths: []string{policy}, Descriptors: policy}, "descriptors: is no whole FileDescriptorSet"},
 	}
 	for _, test := range tests {
 		if _, err := NewPeer(test.cfg); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: NewPeer() = %v, want %q", test.name, err, test.want)
+		}
+	}
+}
+
+// oldRego is what OPA took before 1.0.
+const oldRego = "package envoy.authz\n\ndefault allow = false\n\nallow { members[input.parsed_path[_]] }\n\nmembers[name] { name := [\"a\"][_] }\n"
+
+// TestPeerTakesOldRego holds that policies that were written for OPA before 1.0 run as they
+// are, where that is said.
+func TestPeerTakesOldRego(t *testing.T) {
+	for _, text := range []string{oldRego, "package envoy.authz\n\nimport rego.v1\n\nallow if input.parsed_path[0] == \"a\""} {
+		peer, err := NewPeer(PeerConfig{Paths: []string{peerFile(t, "old.rego", text)}, RegoVersion: "v0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if verdict, err := peer.Decide(t.Context(), peerFacts("", "")); err != nil || !verdict.Allowed {
+			t.Errorf("Decide() = %+v, %v, want an allow", verdict, err)
 		}
 	}
 }
@@ -106,6 +130,9 @@ func TestPeerDigestIsOfAllThatDecides(t *testing.T) {
 		{Paths: []string{policy}},
 		{Paths: []string{policy}, Decision: "envoy/authz/other"},
 		{Paths: []string{policy}, SkipBody: true},
+		{Paths: []string{policy}, Builtins: []string{"http.send"}},
+		{Paths: []string{policy}, Builtins: []string{"http.send"}, Hosts: []string{"a.example"}},
+		{Paths: []string{policy}, RegoVersion: "v0"},
 		{Paths: []string{policy, peerFile(t, "a.json", `{"a": 1}`)}},
 	} {
 		peer, err := NewPeer(cfg)

@@ -19,8 +19,8 @@ var peerKeys = struct{ version, attributes, path, query, body, truncated, princi
 // input is opa-envoy-plugin's document: the keys are all there, but attributes and
 // source_principal where the request has none, and the body's where bodies are left
 // alone. What the policy cannot read is parsed as well, since what cannot be parsed is
-// refused.
-func (p *Peer) input(request *authz.Request) (ast.Value, error) {
+// refused; but the attributes are there only where they are wanted.
+func (p *Peer) input(request *authz.Request, wanted bool) (ast.Value, error) {
 	var attributes map[string]any
 	if request.Attributes != nil {
 		attributes = byName(request.Attributes(), request)
@@ -44,7 +44,7 @@ func (p *Peer) input(request *authz.Request) (ast.Value, error) {
 		pairs = append(pairs, pair{peerKeys.body, termOf(body.value)}, pair{peerKeys.truncated, ast.InternedTerm(body.truncated)})
 	}
 	pairs = appendKnown(pairs, peerKeys.principal, text(request.Principal))
-	if _, read := p.reach.part("attributes"); read && attributes != nil {
+	if wanted && attributes != nil {
 		converted, err := ast.InterfaceToValue(attributes)
 		if err != nil {
 			return nil, errNotJSON

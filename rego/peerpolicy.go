@@ -27,19 +27,29 @@ type PeerConfig struct {
 	Descriptors string `yaml:"descriptors"`
 	// SkipBody leaves bodies alone: the policy is told nothing of them.
 	SkipBody bool `yaml:"skip_body"`
+	// Builtins are the built-ins by which the policy may ask the network: "http.send" and
+	// "net.lookup_ip_addr".
+	Builtins []string `yaml:"builtins"`
+	// Hosts are whom it may ask, without ports; empty means anybody.
+	Hosts []string `yaml:"hosts"`
+	// RegoVersion is "v1", the default, or "v0" for policies that were written for OPA
+	// before 1.0. A bundle's manifest may say it of its own modules.
+	RegoVersion string `yaml:"rego_version"`
 }
 
 const peerDecision = "envoy/authz/allow"
 
 // Peer decides as opa-envoy-plugin does: by the same input document, for the same
 // result. The library is not there, and the policy is not compiled strictly; but the
-// built-ins that reach past the input are refused as they are for any other. It is
-// immutable and safe for concurrent use.
+// built-ins that reach past the input are refused as they are for any other, unless they
+// are allowed by name: what they answer is in the verdict's Lookups then. It is immutable
+// but for what http.send was asked to cache, and safe for concurrent use.
 type Peer struct {
 	evaluator
 	reach    reach
 	messages *grpcMessages
 	skipBody bool
+	network  *network
 	digest   []byte
 }
 
@@ -48,19 +58,16 @@ var _ authz.Policy = (*Peer)(nil)
 // NewPeer loads and compiles a policy. Its error is authz.Problems.
 func NewPeer(cfg PeerConfig) (*Peer, error) {
 	ctx := context.Background()
+	problems := cfg.check()
 	messages, descriptors, err := readDescriptors(cfg.Descriptors)
-	problems := authz.ProblemsOf(err)
-	loaded, err := loadPeer(cfg.Paths)
+	problems = append(problems, authz.ProblemsOf(err)...)
+	loaded, err := loadPeer(cfg)
 	if err != nil {
 		return nil, append(problems, authz.ProblemsOf(err)...)
 	}
-	policy, err := loaded.uncompiled(ctx)
-	if err == nil {
-		policy.compiler.WithStrict(false).WithSchemas(nil)
-		policy, err = loaded.compileBy(policy)
-	}
+	policy, err := loaded.compilePeer(ctx, cfg)
 	if err != nil {
-		return nil, append(problems, authz.ProblemsOf(err)...)
+		return nil, append(problems, permitted(authz.ProblemsOf(err))...)
 	}
 	decision, err := policy.peerDecision(cfg.Decision)
 	problems = append(problems, authz.ProblemsOf(err)...)
@@ -77,19 +84,77 @@ func NewPeer(cfg PeerConfig) (*Peer, error) {
 		reach:     reachOf(policy.compiler, decision),
 		messages:  messages,
 		skipBody:  cfg.SkipBody,
-		digest:    joined(loaded.digest(decision), descriptors, strconv.AppendBool(nil, cfg.SkipBody)),
+		network:   newNetwork(cfg.Builtins),
+		digest:    joined(loaded.digest(decision), descriptors, cfg.digest()),
 	}, nil
 }
 
+// digest is of what says how the policy is read, and what it may do.
+func (c *PeerConfig) digest() []byte {
+	return joined(strconv.AppendBool(nil, c.SkipBody), []byte(strings.Join(c.Builtins, " ")), []byte(strings.Join(c.Hosts, " ")), []byte(c.RegoVersion))
+}
+
+func (c *PeerConfig) check() authz.Problems {
+	var problems authz.Problems
+	for i, name := range c.Builtins {
+		if !slices.Contains(askers, name) {
+			problems.Add(fmt.Sprintf("builtins[%d]", i), fmt.Sprintf("%q asks no network", name), "name "+strings.Join(askers, " or ")+", or remove it")
+		}
+	}
+	if len(c.Hosts) > 0 && len(c.Builtins) == 0 {
+		problems.Add("hosts", "are whom nothing may ask", "name the built-ins that may, under builtins")
+	}
+	if _, known := regoVersions[c.RegoVersion]; !known {
+		problems.Add("rego_version", fmt.Sprintf("%q is not known", c.RegoVersion), "write v0 or v1")
+	}
+	return problems
+}
+
+// permitted tells how a built-in of the network can be allowed.
+func permitted(problems authz.Problems) authz.Problems {
+	for i := range problems {
+		if name, _, refused := strings.Cut(problems[i].What, " is not for policies"); refused && slices.Contains(askers, name) {
+			problems[i].Fix = "decide on what the input and the data hold; or allow it by name, under builtins (--allow beside --opa-config)"
+		}
+	}
+	return problems
+}
+
+// regoVersions are the versions by their names.
+var regoVersions = map[string]ast.RegoVersion{"": ast.RegoV1, "v1": ast.RegoV1, "v0": ast.RegoV0}
+
+// capabilities are those of any policy, and what is allowed besides.
+func (c *PeerConfig) capabilities() *ast.Capabilities {
+	all := ast.CapabilitiesForThisVersion(ast.CapabilitiesRegoVersion(regoVersions[c.RegoVersion]))
+	if all.AllowNet = c.Hosts; len(c.Builtins) == 0 {
+		all.AllowNet = []string{} // no host; nil is any
+	}
+	all.Builtins = slices.DeleteFunc(all.Builtins, func(b *ast.Builtin) bool {
+		return forbidden(b.Name) && !(slices.Contains(askers, b.Name) && slices.Contains(c.Builtins, b.Name))
+	})
+	return all
+}
+
+// compilePeer compiles as opa-envoy-plugin does: not strictly.
+func (s *source) compilePeer(ctx context.Context, cfg PeerConfig) (*compiled, error) {
+	policy, err := s.uncompiled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	policy.compiler.WithStrict(false).WithSchemas(nil).WithCapabilities(cfg.capabilities()).
+		WithDefaultRegoVersion(regoVersions[cfg.RegoVersion])
+	return s.compileBy(policy)
+}
+
 // loadPeer reads and parses what is at paths. Annotations are comments there.
-func loadPeer(paths []string) (*source, error) {
-	if len(paths) == 0 {
+func loadPeer(cfg PeerConfig) (*source, error) {
+	if len(cfg.Paths) == 0 {
 		return nil, authz.Problems{{Key: "paths", What: "is empty", Fix: "name the policy's .rego and .json files, or their folder"}}
 	}
 	s := &source{modules: map[string]*ast.Module{}, raw: map[string][]byte{}}
-	loaded, err := loader.NewFileLoader().WithRegoVersion(ast.RegoV1).WithCapabilities(capabilities()).Filtered(paths, served)
+	loaded, err := cfg.read()
 	if err != nil {
-		return nil, s.problems(err)
+		return nil, append(cfg.outdated(), s.problems(err)...)
 	}
 	for name, file := range loaded.Modules {
 		s.modules[name], s.raw[name] = file.Parsed, file.Raw
@@ -97,6 +162,23 @@ func loadPeer(paths []string) (*source, error) {
 	s.data = loaded.Documents
 	s.rawData, err = json.Marshal(s.data)
 	return s, err
+}
+
+func (c *PeerConfig) read() (*loader.Result, error) {
+	return loader.NewFileLoader().WithRegoVersion(regoVersions[c.RegoVersion]).WithCapabilities(c.capabilities()).Filtered(c.Paths, served)
+}
+
+// outdated tells of a policy that can be read as what OPA before 1.0 took.
+func (c PeerConfig) outdated() authz.Problems {
+	if regoVersions[c.RegoVersion] != ast.RegoV1 {
+		return nil
+	}
+	c.RegoVersion = "v0"
+	if _, err := c.read(); err != nil {
+		return nil
+	}
+	return authz.Problems{{Key: "rego_version", What: "is v1, and this looks like Rego v0, as OPA took it before 1.0: it can be read as that",
+		Fix: "write rego_version: v0 (--v0-compatible beside --opa-config), or have opa fmt --v0-v1 rewrite the files"}}
 }
 
 // peerDecision is the reference of a path as opa-envoy-plugin reads it: a part that is a
@@ -127,11 +209,20 @@ func (p *Peer) Digest() []byte { return slices.Clone(p.digest) }
 // PathNotCanonical, QueryMalformed, BodyMalformed or RequestTooLarge where the request
 // cannot be parsed; its text holds a place in the policy, never a value.
 func (p *Peer) Decide(ctx context.Context, facts *authz.Facts) (authz.Verdict, error) {
-	input, err := p.input(facts.Request)
+	input, err := p.given(facts)
 	if err != nil {
-		return authz.Verdict{}, fmt.Errorf("policy: input: %w", err)
+		return authz.Verdict{}, err
 	}
-	result, err := p.evaluate(ctx, input, facts.Time, facts.ID)
+	if p.network == nil {
+		return p.decide(p.evaluate(ctx, input, facts.Time, facts.ID))
+	}
+	asked := p.network.ask(facts)
+	verdict, err := p.decide(p.evaluate(ctx, input, facts.Time, facts.ID, asked.options()...))
+	verdict.Lookups = asked.told()
+	return verdict, err
+}
+
+func (p *Peer) decide(result ast.Value, err error) (authz.Verdict, error) {
 	if err != nil {
 		return authz.Verdict{}, err
 	}

@@ -37,6 +37,7 @@ var (
 	errNoInput   = errors.New("no input was kept: the policy was not asked, or inputs are not kept")
 	errTooLarge  = errors.New("no input was kept: it was too large")
 	errReserve   = errors.New("no input was kept: too little of the disk was free")
+	errFlood     = errors.New("no input was kept: too many were refused at once")
 	errFault     = errors.New("no input was kept: the files of inputs could not take it")
 	errInputGone = errors.New("the input that was kept is not there: it is not written yet, is in a file that was moved away, or was lost")
 )
@@ -80,6 +81,8 @@ func whyNoInput(record *decisionv1.Decision) error {
 		return errTooLarge
 	case record.InputOmitted == omittedReserve:
 		return errReserve
+	case record.InputOmitted == omittedFlood:
+		return errFlood
 	case record.InputOmitted != "":
 		return errFault
 	case record.InputKeyId != "":

@@ -23,22 +23,26 @@ const (
 	omittedTooLarge = "too_large"
 	omittedReserve  = "reserve"
 	omittedFault    = "fault"
+	omittedFlood    = "flood"
 )
 
 // offer hands the input of a record over to be kept, or says why it is not. That is told
 // by the record and the log's state, and is no reason to refuse a request whose decision
 // can be recorded.
-func (l *Log) offer(record authz.Record) (omitted string) {
+func (l *Log) offer(record authz.Record, affords func(*authz.Input) bool) (omitted string) {
 	input := *record.Facts.Input
 	input.Prepared = nil // what waits is not to hold more than is kept
 	if omitted = l.omits(); input.TooLarge {
 		omitted = omittedTooLarge
 	}
+	if omitted == "" && !affords(&input) {
+		omitted = omittedFlood
+	}
 	if omitted == "" && !l.inputs.take(vault.Entry{ID: record.Decision.ID, Time: record.Facts.Time,
 		Revision: record.Decision.Revision, Input: input}) {
 		omitted = omittedFault
 	}
-	if omitted != "" {
+	if omitted != "" && omitted != omittedFlood {
 		l.inputs.lose(1)
 	}
 	return omitted
@@ -101,7 +105,9 @@ func (k *keeper) take(entry vault.Entry) bool {
 	return true
 }
 
-func sizeOf(entry vault.Entry) int { return len(entry.Input.Document) + besides }
+func sizeOf(entry vault.Entry) int {
+	return len(entry.Input.Document) + len(entry.Input.Answers) + besides
+}
 
 func (k *keeper) nudge() {
 	select {

@@ -139,7 +139,7 @@ func authenticated(record authz.Record) bool {
 
 // keep makes a record as durable as the log is.
 func (l *Log) keep(ctx context.Context, record authz.Record) error {
-	e, err := l.entry(record)
+	e, err := l.entry(record, func(*authz.Input) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -183,11 +183,11 @@ func (l *Log) Abandon(record authz.Record) {
 	l.nudge()
 }
 
-// entry is the record's line; its input goes its own way.
-func (l *Log) entry(record authz.Record) (*entry, error) {
+// entry is the record's line; its input goes its own way, if that is affordable.
+func (l *Log) entry(record authz.Record, affords func(*authz.Input) bool) (*entry, error) {
 	e := &entry{record: describe(record, l.key)}
 	if record.Facts.Input != nil && l.inputs != nil {
-		e.record.InputOmitted = l.offer(record)
+		e.record.InputOmitted = l.offer(record, affords)
 		if e.record.InputOmitted == "" {
 			e.record.InputKeyId = l.inputs.vault.KeyID()
 		}

@@ -49,6 +49,9 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		Unchecked:      authz.Codes(f.Unchecked()),
 		Observed:       names.maskCodes(f.Observed()),
 	}
+	if f.Lookups != nil {
+		out.Asked, out.AnswersOmitted = f.Lookups.Builtins, f.Lookups.Answers == nil
+	}
 	if d.Operation != nil {
 		out.Operation, out.Path = d.Operation.ID, d.Operation.Path
 	}

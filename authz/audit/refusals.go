@@ -19,6 +19,10 @@ const (
 	// are kept one by one in it.
 	window    = time.Second
 	maxSingle = 100
+	// maxRefusedInputs is how many bytes of inputs of such refusals are kept in a window:
+	// only those of policy-only APIs have any. Whoever provokes them fills the disk no
+	// faster.
+	maxRefusedInputs = 64 << 10
 )
 
 // refusals are those of callers who have not authenticated, as authenticated says. They cost whoever provokes
@@ -32,6 +36,7 @@ type refusals struct {
 	lines  []refusal
 	single map[authz.Reason]int
 	beyond map[authz.Reason]uint32
+	inputs int // the bytes of those that were kept in the window
 }
 
 // refusal is one that is kept by itself and not yet written.
@@ -47,7 +52,7 @@ func (l *Log) refuse(ctx context.Context, record authz.Record) error {
 	if err != nil || !single {
 		return err
 	}
-	line, err := canonical(describe(record, l.key))
+	e, err := l.entry(record, l.affords)
 	if err != nil {
 		return err
 	}
@@ -56,8 +61,20 @@ func (l *Log) refuse(ctx context.Context, record authz.Record) error {
 	if l.shut != nil {
 		return l.shut
 	}
-	l.refused.lines = append(l.refused.lines, refusal{reason, append(line, '\n')})
+	l.refused.lines = append(l.refused.lines, refusal{reason, e.line})
 	return nil
+}
+
+// affords reports that an input of a refusal may still be kept in this window.
+func (l *Log) affords(input *authz.Input) bool {
+	size := len(input.Document) + len(input.Answers)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused.inputs+size > maxRefusedInputs {
+		return false
+	}
+	l.refused.inputs += size
+	return true
 }
 
 // admit reports that the refusal is to be kept by itself; otherwise it is counted.

@@ -20,7 +20,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-// Console serves /healthz, /readyz, /metrics and /shadow.
+// Console serves /healthz, /readyz, /metrics, /shadow, and OPA's /health.
 type Console struct {
 	listener net.Listener
 	server   *http.Server
@@ -59,6 +59,15 @@ func Listen(address string, pages Pages) (*Console, error) {
 			pages.Reloads.tell(w)
 			pages.Records.tell(w)
 		}
+	})
+	// OPA's own: whoever asks for its plugins or bundles asks whether it can decide.
+	routes.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		if query.Has("plugins") || query.Has("plugin") || query.Has("bundles") || query.Has("bundle") {
+			answerReady(w, pages.Ready())
+			return
+		}
+		fmt.Fprintln(w, "ok")
 	})
 	routes.Handle("GET /metrics", promhttp.HandlerFor(pages.Metrics, promhttp.HandlerOpts{}))
 	routes.HandleFunc("GET /shadow", tellShadow(pages.Shadow))

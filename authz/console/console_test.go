@@ -81,6 +81,9 @@ func TestHealth(t *testing.T) {
 		{"/readyz", errors.New("no keys"), 503, "no keys\n"},
 		{"/readyz?verbose", nil, 200, "ready\n" + verbose},
 		{"/readyz?verbose", errors.New("no keys"), 503, "no keys\n" + verbose},
+		{"/health", errors.New("no keys"), 200, "ok\n"},
+		{"/health?plugins", nil, 200, "ready\n"},
+		{"/health?bundles&plugins", errors.New("no keys"), 503, "no keys\n"},
 		{"/other", nil, 404, "404 page not found\n"},
 	} {
 		fault = test.fault

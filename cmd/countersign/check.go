@@ -30,6 +30,8 @@ type summary struct {
 	Notes []problem `json:"notes"`
 	// PolicyOnly are the APIs that a policy of their own decides on, and nothing else.
 	PolicyOnly []authz.API `json:"policy_only"`
+	// Network are those of them whose policies may ask others.
+	Network []config.Network `json:"network"`
 }
 
 // check finds every fault of a configuration and all that it names, without
@@ -69,6 +71,9 @@ func check(_ context.Context, args []string, w world) error {
 	for _, api := range s.PolicyOnly {
 		fmt.Fprintf(w.stdout, "note: %s is decided by its policy alone: no token, certificate or path is checked\n", api)
 	}
+	for _, each := range s.Network {
+		fmt.Fprintf(w.stdout, "note: the policy of %s may ask the network: %s, of %s\n", each.API, strings.Join(each.Builtins, ", "), each.Whom())
+	}
 	_, err = fmt.Fprintf(w.stdout, "the policy reads %s\n", strings.Join(s.Reaches, ", "))
 	return err
 }
@@ -98,7 +103,7 @@ func open(cfg *config.Config, faults error, by func(*config.Config) (*wire.Loade
 
 func summarise(loaded *wire.Loaded) summary {
 	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches(), Leniencies: loaded.Config.Leniencies(),
-		Observed: wire.ObservedBy(loaded.Contracts), Shadow: triedBy(loaded), Notes: problemList(notes(loaded)), PolicyOnly: loaded.Config.PolicyOnly()}
+		Observed: wire.ObservedBy(loaded.Contracts), Shadow: triedBy(loaded), Notes: problemList(notes(loaded)), PolicyOnly: loaded.Config.PolicyOnly(), Network: loaded.Config.Network()}
 	for operation := range loaded.Contracts.Operations() {
 		s.Operations++
 		if operation.TakesAnonymous() {

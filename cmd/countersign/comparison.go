@@ -151,7 +151,7 @@ func (c *comparison) differ(j judged) {
 
 func differenceOf(j judged) *difference {
 	d := &difference{Outcome: j.outcome, API: j.record.Api, Operation: j.record.Operation,
-		Was: side{Outcome: then(j.record), Reason: j.record.Reason, Rule: j.record.PolicyReason},
+		Was: side{Outcome: then(j.record), Reason: reasonThen(j.record), Rule: j.record.PolicyReason},
 		Now: side{Outcome: j.now.Outcome, Reason: j.now.Reason, Rule: j.now.PolicyReason}}
 	if d.Outcome == changed && d.Was.Reason == d.Now.Reason && d.Was.Rule == d.Now.Rule {
 		d.Was.Refusals, d.Now.Refusals = set(j.record.Refusals), set(j.now.Refusals)
@@ -163,11 +163,24 @@ func differenceOf(j judged) *difference {
 	return d
 }
 
+// then is what the policy decided.
 func then(record *decisionv1.Decision) string {
-	if record.GetAllowed() {
+	if record.GetAllowed() && !unenforced(record) {
 		return allowed
 	}
 	return denied
+}
+
+// unenforced reports a denial of a policy that was only tried: the request was let through.
+func unenforced(record *decisionv1.Decision) bool {
+	return slices.Contains(record.Unchecked, authz.PolicyDenied.String())
+}
+
+func reasonThen(record *decisionv1.Decision) string {
+	if unenforced(record) {
+		return authz.PolicyDenied.String()
+	}
+	return record.Reason
 }
 
 // compared are the decisions that the candidate made.

@@ -23,6 +23,7 @@ const (
 // subject is what a replay is of: another one cannot go on from it.
 type subject struct {
 	Candidate string    `json:"candidate"`
+	API       string    `json:"api,omitempty"`
 	Folder    string    `json:"folder"`
 	Since     time.Time `json:"since"`
 	Until     time.Time `json:"until"`

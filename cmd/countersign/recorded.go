@@ -41,10 +41,10 @@ func recall(ctx context.Context, want wanted, w world) (account, error) {
 	switch {
 	case found.Input == nil:
 		told.NotAsked = oneLine(found.NoInput)
-	case now.Policy == nil:
+	case now.Policies == nil:
 		told.NotAsked = "the configuration does not say which one it is, or it is wrong"
 	default:
-		told.again(ctx, now.Policy, found.Input)
+		told.again(ctx, now.Policies, found.Input)
 	}
 	if want.input && found.Input != nil {
 		told.Input = found.Input.Input.Document
@@ -65,8 +65,8 @@ func notFound(folder string, id authz.DecisionID, damage error) error {
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // again decides on the input with the policy as it is now.
-func (r *recording) again(ctx context.Context, policy *rego.Engine, entry *vault.Entry) {
-	now, err := decideAgain(ctx, policy, entry, r.before)
+func (r *recording) again(ctx context.Context, policies *wire.Policies, entry *vault.Entry) {
+	now, err := decideAgain(ctx, policies, entry, r.before)
 	if err != nil {
 		r.NotAsked = oneLine(err)
 		return
@@ -78,7 +78,7 @@ func (r *recording) again(ctx context.Context, policy *rego.Engine, entry *vault
 // decideAgain is what a policy says of an input that was kept, or why it says nothing. A
 // panic is an error that names the decision and no value: one input of a million must not
 // end the rest. What the record says was only observed is so again.
-func decideAgain(ctx context.Context, policy *rego.Engine, entry *vault.Entry, then *decisionv1.Decision) (now *replayed, err error) {
+func decideAgain(ctx context.Context, policies *wire.Policies, entry *vault.Entry, then *decisionv1.Decision) (now *replayed, err error) {
 	defer func() {
 		switch fault := recover().(type) {
 		case nil:
@@ -90,7 +90,7 @@ func decideAgain(ctx context.Context, policy *rego.Engine, entry *vault.Entry, t
 	}()
 	ctx, cancel := context.WithTimeout(ctx, explainTime)
 	defer cancel()
-	verdict, err := policy.Replay(ctx, entry.Input, entry.Time, entry.ID)
+	verdict, err := policies.Replay(ctx, authz.API(then.Api), entry.Input, entry.Time, entry.ID)
 	var lacking *rego.Undetermined
 	switch {
 	case errors.As(err, &lacking):
@@ -99,9 +99,6 @@ func decideAgain(ctx context.Context, policy *rego.Engine, entry *vault.Entry, t
 		return nil, err
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("it did not decide within %s", explainTime)
-	}
-	if err == nil {
-		err = verdict.Check()
 	}
 	return decidedAgain(verdict, err, observedThen(then)), nil
 }

@@ -131,7 +131,7 @@ func TestExplainRecordedBesideServe(t *testing.T) {
 }
 
 // policyOf is a policy that decides by an expression.
-func policyOf(t *testing.T, decision string) *rego.Engine {
+func policyOf(t *testing.T, decision string) *wire.Policies {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "site.rego")
 	write(t, file, "package site\n\ndecision := "+decision+"\n")
@@ -139,7 +139,7 @@ func policyOf(t *testing.T, decision string) *rego.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return policy
+	return &wire.Policies{Policy: policy}
 }
 
 // TestPolicyDecidesAgainAsOfThen holds that time and chance are the decision's own.

@@ -124,7 +124,7 @@ func policys(record *decisionv1.Decision) bool {
 
 // is reports the verdict of a record.
 func (n *replayed) is(record *decisionv1.Decision) bool {
-	return n.Reason == record.Reason && n.PolicyReason == record.PolicyReason &&
+	return n.Reason == reasonThen(record) && n.PolicyReason == record.PolicyReason &&
 		sameSet(n.Refusals, record.Refusals) && sameSet(n.Waived, record.Waived) && sameSet(n.Observed, policyObserved(record))
 }
 
@@ -242,6 +242,7 @@ func decisionOf(d *decisionv1.Decision) group {
 	g.say("limits reached", d.LimitsReached...)
 	g.say("unchecked", d.Unchecked...)
 	g.say("observed", d.Observed...)
+	g.say("asked", d.Asked...)
 	g.say("detail", d.Detail)
 	g.say("took", (time.Duration(d.ElapsedUs) * time.Microsecond).String())
 	g.say("trace", d.TraceId)

@@ -89,6 +89,7 @@ func (r *reloader) reload(because string) {
 		tellLeniencies(cfg, r.log)
 		tellObserved(snapshot.Contracts, r.log)
 		tellShadow(cfg, snapshot.Candidate, r.log)
+		tellNetwork(cfg, r.log)
 	default: // The snapshot in force remembers tokens, so it stays.
 		r.log.Info("reloaded, nothing changed", "on", because, "revision", before)
 	}

@@ -21,6 +21,8 @@ import (
 const replayPurpose = `say what a policy would have decided on what was recorded
 
   countersign replay [flags] --policy DIR
+  countersign replay [flags] --api NAME --policy DIR
+  countersign replay [flags] --opa-config FILE policy.rego…
 
 Each decision whose input was kept is decided again by the candidate, at the time and
 with the id of then, and held against its record. What Countersign refused by itself is
@@ -36,16 +38,22 @@ var errDiffers = errors.New("the candidate decides otherwise")
 // trial is what replay is asked for.
 type trial struct {
 	config, policy, resume, output string
-	since, until                   time.Time
-	failOn                         []outcome
+	// api is the policy-only API whose policy is the candidate, or "".
+	api string
+	// peer is OPA's configuration in place of config, with the candidate's files.
+	peer         config.Peer
+	since, until time.Time
+	failOn       []outcome
 }
 
 // replayLog has a candidate decide again on what was recorded.
 func replayLog(ctx context.Context, args []string, w world) error {
 	ask := trial{failOn: []outcome{flipped, failed}}
-	err := arguments("replay", replayPurpose, args, w, func(f *flag.FlagSet) {
+	rest, err := operands("replay", replayPurpose, args, w, func(f *flag.FlagSet) {
 		f.StringVar(&ask.config, "config", "countersign.yaml", "the configuration of the Countersign that recorded")
 		f.StringVar(&ask.policy, "policy", "", "the candidate: a `folder` or bundle in place of policy.path (default the configuration's policy)")
+		f.StringVar(&ask.api, "api", "", "the policy-only API, by `name`, whose policy the candidate stands in for: of others nothing is told")
+		peerFlags(f, &ask.peer)
 		timeFlag(f, &ask.since, "since", "leave out what was decided before this `time`, such as 2026-11-21T10:00:00Z", time.Now())
 		timeFlag(f, &ask.until, "until", "leave out what was decided at this `time` or later", time.Now())
 		f.StringVar(&ask.resume, "resume", "", "keep in this `file` how far it came, and go on from there if it exists")
@@ -54,6 +62,10 @@ func replayLog(ctx context.Context, args []string, w world) error {
 	})
 	if err != nil {
 		return err
+	}
+	if wrong := ask.wrong(rest); wrong != "" {
+		fmt.Fprintf(w.stderr, "countersign replay: %s; see countersign replay --help\n", wrong)
+		return errArguments
 	}
 	told, err := ask.run(ctx, w)
 	if err != nil {
@@ -82,20 +94,42 @@ func (t *trial) setFailOn(list string) error {
 	return nil
 }
 
+// wrong says which arguments do not go together, or "".
+func (t *trial) wrong(rest []string) string {
+	switch {
+	case t.peer.File != "" && (t.policy != "" || t.api != ""):
+		return "takes no --policy and no --api with --opa-config: the candidate's files follow the flags"
+	case t.peer.File == "" && len(rest) > 0:
+		return fmt.Sprintf("%q is no argument", rest[0])
+	case t.peer.File == "" && t.peer.Set():
+		return "takes --state, --admin, --allow and --v0-compatible only with --opa-config: a configuration says it"
+	}
+	t.peer.Policies = rest
+	return ""
+}
+
+// configuration is the one of the Countersign that recorded.
+func (t *trial) configuration(w world) (*config.Config, error) {
+	if t.peer.File != "" {
+		return config.LoadPeer(t.peer, w.environ)
+	}
+	return config.Load(t.config, w.environ)
+}
+
 func (t *trial) run(ctx context.Context, w world) (*comparison, error) {
-	cfg, faults := config.Load(t.config, w.environ)
+	cfg, faults := t.configuration(w)
 	if faults != nil {
 		return nil, faults
 	}
 	if info, err := os.Stat(cfg.Audit.Folder); err != nil || !info.IsDir() {
 		return nil, authz.Problems{{File: cfg.Audit.Folder, What: "is no folder that can be read", Fix: "name the configuration of the Countersign that decided, and run as its user"}}
 	}
-	policy, err := wire.Candidate(cfg, t.policy)
+	policies, err := wire.Candidates(cfg, authz.API(t.api), t.policy)
 	if err != nil {
 		return nil, err
 	}
-	r := &rerun{policy: policy, keep: keeping{file: t.resume, Of: subject{
-		Candidate: hex.EncodeToString(policy.Digest()[:16]), Folder: cfg.Audit.Folder, Since: t.since.UTC(), Until: t.until.UTC()}}}
+	r := &rerun{policies: policies, api: t.api, keep: keeping{file: t.resume, Of: subject{
+		Candidate: hex.EncodeToString(policies.Digest()[:16]), API: t.api, Folder: cfg.Audit.Folder, Since: t.since.UTC(), Until: t.until.UTC()}}}
 	if err := r.keep.open(); err != nil {
 		return nil, err
 	}

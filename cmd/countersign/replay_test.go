@@ -180,7 +180,7 @@ func flips(t *testing.T, file, candidate string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := wire.Candidate(cfg, candidate)
+	policy, err := wire.Candidates(cfg, "", candidate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,14 +266,14 @@ func TestReplayGoesOnWhereItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := wire.Candidate(cfg, candidate)
+	policy, err := wire.Candidates(cfg, "", candidate)
 	if err != nil {
 		t.Fatal(err)
 	}
 	state := filepath.Join(dir, "replay.state")
 	rounds := 0
 	for done := false; !done; rounds++ {
-		r := &rerun{policy: policy, progress: newProgress(nil, 0), keep: keeping{file: state}}
+		r := &rerun{policies: policy, progress: newProgress(nil, 0), keep: keeping{file: state}}
 		if err := r.keep.open(); err != nil {
 			t.Fatal(err)
 		}
@@ -405,7 +405,7 @@ func TestProgressIsForPeopleAlone(t *testing.T) {
 func TestPanicOnOneRecordIsAFailureOfIt(t *testing.T) {
 	record := &decisionv1.Decision{Reason: authz.Granted.String()}
 	entry := &vault.Entry{ID: authz.DecisionID{7}, Input: authz.Input{Document: []byte(`{"secret": "22289"}`)}}
-	var none *rego.Engine // which panics
+	none := &wire.Policies{Policy: new(rego.Engine)} // which panics
 	j := judge(t.Context(), none, found{Past: audit.Past{Record: record, Input: entry}})
 	want := []string{"decision " + entry.ID.String() + ": panic: runtime error: invalid memory address or nil pointer dereference"}
 	if j.outcome != failed || !slices.Equal(j.because, want) {

@@ -8,8 +8,8 @@ import (
 	"sync"
 
 	"github.com/countersign-io/countersign/authz/audit"
+	"github.com/countersign-io/countersign/cmd/countersign/wire"
 	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
-	"github.com/countersign-io/countersign/rego"
 )
 
 const (
@@ -57,7 +57,9 @@ type found struct {
 
 // rerun decides again on all of a history.
 type rerun struct {
-	policy   *rego.Engine
+	policies *wire.Policies
+	// api is the only one whose records are told of, or "".
+	api      string
 	history  *audit.History
 	keep     keeping
 	progress *progress
@@ -76,6 +78,9 @@ func (r *rerun) all(ctx context.Context) error {
 	// earlier costs some of the time, and keeps a long log from taking more than a short one.
 	defer debug.SetGCPercent(debug.SetGCPercent(garbage))
 	for past, err := range r.history.All(ctx) {
+		if r.api != "" && past.Record != nil && past.Record.Api != r.api {
+			continue
+		}
 		r.batch = append(r.batch, found{past, err})
 		if past.Input != nil {
 			r.bytes += len(past.Input.Input.Document)
@@ -99,7 +104,7 @@ func (r *rerun) decide(ctx context.Context) error {
 	for first := range workers {
 		done.Go(func() {
 			for i := first; i < len(r.batch) && ctx.Err() == nil; i += workers {
-				results[i] = judge(ctx, r.policy, r.batch[i])
+				results[i] = judge(ctx, r.policies, r.batch[i])
 			}
 		})
 	}
@@ -134,7 +139,7 @@ func (r *rerun) interrupted() error {
 }
 
 // judge holds a candidate's verdict against a record.
-func judge(ctx context.Context, policy *rego.Engine, past found) judged {
+func judge(ctx context.Context, policies *wire.Policies, past found) judged {
 	result := judged{record: past.Record}
 	switch {
 	case past.damage != nil:
@@ -146,7 +151,7 @@ func judge(ctx context.Context, policy *rego.Engine, past found) judged {
 	case past.Input == nil:
 		result.outcome, result.because = withheld, []string{oneLine(past.NoInput)}
 	default:
-		now, err := decideAgain(ctx, policy, past.Input, past.Record)
+		now, err := decideAgain(ctx, policies, past.Input, past.Record)
 		if err != nil {
 			result.outcome, result.because = failed, []string{oneLine(err)}
 			break
@@ -161,7 +166,7 @@ func compare(record *decisionv1.Decision, now *replayed) outcome {
 	switch {
 	case now.Outcome == undetermined:
 		return lacking
-	case (now.Outcome == allowed) != record.GetAllowed():
+	case now.Outcome != then(record):
 		return flipped
 	case !now.is(record):
 		return changed

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -9,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -59,6 +59,7 @@ func serve(ctx context.Context, args []string, w world) error {
 	tellLeniencies(cfg, log)
 	tellObserved(loaded.Contracts, log)
 	tellShadow(cfg, system.Candidate, log)
+	tellNetwork(cfg, log)
 	for _, key := range cfg.Unheeded() {
 		log.Warn("a key of OPA's configuration is not heeded", "key", key.Key, "line", key.Line, "because", key.Because)
 	}
@@ -76,21 +77,32 @@ func originOf(args []string, w world) (origin, error) {
 	from := origin{}
 	rest, err := operands("serve", "answer Envoy's ext_authz calls", args, w, func(f *flag.FlagSet) {
 		f.StringVar(&from.file, "config", "countersign.yaml", "the configuration")
-		f.StringVar(&from.peer.File, "opa-config", "", "OPA's configuration for opa-envoy-plugin instead; the files of the policy follow")
-		f.StringVar(&from.peer.State, "state", "", "with --opa-config: a folder of Countersign's own (default state)")
+		peerFlags(f, &from.peer)
 	})
 	switch {
 	case err != nil:
 		return origin{}, err
-	case from.peer.File == "" && from.peer.State != "":
-		fmt.Fprintln(w.stderr, "countersign serve: takes --state only with --opa-config: a configuration names it")
+	case from.peer.File == "" && from.peer.Set():
+		fmt.Fprintln(w.stderr, "countersign serve: takes --state, --admin, --allow and --v0-compatible only with --opa-config: a configuration says it")
 		return origin{}, errArguments
 	case from.peer.File == "" && len(rest) > 0:
 		fmt.Fprintf(w.stderr, "countersign serve: %q is no argument; see countersign serve --help\n", rest[0])
 		return origin{}, errArguments
 	}
-	from.peer.Policies, from.peer.State = rest, cmp.Or(from.peer.State, "state")
+	from.peer.Policies = rest
 	return from, nil
+}
+
+// peerFlags are of what stands in for a configuration where opa-envoy-plugin's is used.
+func peerFlags(f *flag.FlagSet, peer *config.Peer) {
+	f.StringVar(&peer.File, "opa-config", "", "OPA's configuration for opa-envoy-plugin instead, a `file`; the files of the policy follow")
+	f.StringVar(&peer.State, "state", "", "with --opa-config: a `folder` of Countersign's own (default state)")
+	f.StringVar(&peer.Admin, "admin", "", "with --opa-config: a loopback `address` for health and metrics, such as 127.0.0.1:8282 (default none)")
+	f.Func("allow", "with --opa-config: a `list` of built-ins by which the policy may ask the network: http.send, net.lookup_ip_addr", func(list string) error {
+		peer.Allow = strings.Split(list, ",")
+		return nil
+	})
+	f.BoolVar(&peer.V0, "v0-compatible", false, "with --opa-config: the policy is Rego v0, as OPA took it before 1.0")
 }
 
 // tellLeniencies has the log say what issuers' tokens are forgiven, so that none of it is
@@ -116,6 +128,13 @@ func tellShadow(cfg *config.Config, candidate *authz.Candidate, log *slog.Logger
 		log.Info("a policy is tried beside the one in force", "path", cfg.Policy.Shadow.Path, "candidate", candidate.Digest)
 	case cfg.Policy.Shadow != nil:
 		log.Info("policy.shadow is the policy in force: nothing is tried", "path", cfg.Policy.Shadow.Path)
+	}
+}
+
+// tellNetwork has the log say which policies may ask others.
+func tellNetwork(cfg *config.Config, log *slog.Logger) {
+	for _, each := range cfg.Network() {
+		log.Warn("a policy may ask the network", "api", each.API, "by", each.Builtins, "of", each.Whom())
 	}
 }
 

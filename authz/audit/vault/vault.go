@@ -78,6 +78,8 @@ type heading struct {
 	// Reach names the file of the input's reaches.
 	Reach    string   `json:"reach"`
 	Withheld []string `json:"withheld,omitempty"`
+	// Answers are the input's.
+	Answers json.RawMessage `json:"answers,omitempty"`
 }
 
 const (
@@ -94,7 +96,7 @@ func (v *Vault) Seal(e Entry) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	head, err := json.Marshal(heading{Time: e.Time.UnixNano(), Revision: e.Revision, Reach: reach, Withheld: e.Input.Withheld})
+	head, err := json.Marshal(heading{Time: e.Time.UnixNano(), Revision: e.Revision, Reach: reach, Withheld: e.Input.Withheld, Answers: e.Input.Answers})
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
@@ -250,7 +252,7 @@ func (r *Reader) open(id authz.DecisionID, kept line) (Entry, error) {
 		return Entry{}, ErrDamaged
 	}
 	entry := Entry{ID: id, Time: time.Unix(0, found.Time).UTC(), Revision: found.Revision,
-		Input: authz.Input{Document: document, Withheld: found.Withheld}}
+		Input: authz.Input{Document: document, Withheld: found.Withheld, Answers: found.Answers}}
 	entry.Input.Reaches, err = r.reach(found.Reach)
 	return entry, err
 }

@@ -50,7 +50,9 @@ func TestWhatIsSealedOpens(t *testing.T) {
 	whole.Input.Withheld = nil
 	nothing := entry() // a policy that reads nothing of the input
 	nothing.Input.Reaches = []string{}
-	for name, want := range map[string]Entry{"with what was withheld": entry(), "of which nothing was": whole, "of a policy that reads nothing": nothing} {
+	asked := entry() // of others, too
+	asked.Input.Answers = []byte(`{"http.send":{"[{}]":{"body":1e400}}}`)
+	for name, want := range map[string]Entry{"with answers": asked, "with what was withheld": entry(), "of which nothing was": whole, "of a policy that reads nothing": nothing} {
 		t.Run(name, func(t *testing.T) {
 			v := New(t.TempDir(), testKey)
 			line := seal(t, v, want)

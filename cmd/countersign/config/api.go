@@ -55,6 +55,33 @@ func (c *Config) PolicyOnly() []authz.API {
 	return names
 }
 
+// Network is whom a policy may ask.
+type Network struct {
+	API      authz.API `json:"api"`
+	Builtins []string  `json:"builtins"`
+	// Hosts are none where it may ask anybody.
+	Hosts []string `json:"hosts,omitempty"`
+}
+
+// Whom are the hosts, in words.
+func (n *Network) Whom() string {
+	if len(n.Hosts) == 0 {
+		return "anybody"
+	}
+	return strings.Join(n.Hosts, ", ")
+}
+
+// Network is what policies may ask, for whoever starts or checks the configuration.
+func (c *Config) Network() []Network {
+	all := []Network{}
+	for _, api := range c.APIs {
+		if api.Policy != nil && len(api.Policy.Peer.Builtins) > 0 {
+			all = append(all, Network{API: api.Contract.Name, Builtins: api.Policy.Peer.Builtins, Hosts: api.Policy.Peer.Hosts})
+		}
+	}
+	return all
+}
+
 // checkAPIs holds that no API is enforced by half: it has a contract, or its own policy.
 func (c *Config) checkAPIs(problems *authz.Problems) {
 	names := map[authz.API]bool{}

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -18,9 +20,18 @@ type Peer struct {
 	File string
 	// Policies are the files and folders that opa run is given.
 	Policies []string
-	// State is Config's.
+	// State is Config's; "" is the folder state.
 	State string
+	// Admin is Config's.
+	Admin string
+	// Allow are the built-ins by which the policy may ask the network.
+	Allow []string
+	// V0 takes the policy for Rego v0.
+	V0 bool
 }
+
+// Set reports that anything is said beside the file and the policies.
+func (p *Peer) Set() bool { return p.State != "" || p.Admin != "" || len(p.Allow) > 0 || p.V0 }
 
 // Unheeded is a key of OPA's configuration that changes nothing here.
 type Unheeded struct {
@@ -61,9 +72,16 @@ func LoadPeer(peer Peer, environ func(name string) (string, bool)) (*Config, err
 	if err != nil {
 		return nil, authz.Problems{{File: peer.File, What: err.Error(), Fix: "name OPA's configuration with --opa-config"}}
 	}
-	policy := &PolicyOnly{Peer: rego.PeerConfig{Paths: peer.Policies}}
-	cfg := &Config{file: peer.File, text: text, lines: map[string]int{"": 1}, State: peer.State,
-		APIs: []API{{Enforce: EnforcePolicyOnly, Policy: policy}}, foreign: map[string]string{"apis[0].policy.paths": "policy files"}}
+	policy := &PolicyOnly{Peer: rego.PeerConfig{Paths: peer.Policies, Builtins: peer.Allow}}
+	if peer.V0 {
+		policy.Peer.RegoVersion = "v0"
+	}
+	cfg := &Config{file: peer.File, text: text, lines: map[string]int{"": 1}, State: cmp.Or(peer.State, "state"), Admin: peer.Admin,
+		APIs:    []API{{Enforce: EnforcePolicyOnly, Policy: policy}},
+		foreign: map[string]string{"apis[0].policy.paths": "policy files", "apis[0].policy.rego_version": "--v0-compatible", "admin": "--admin"}}
+	for i := range peer.Allow {
+		cfg.foreign[fmt.Sprintf("apis[0].policy.builtins[%d]", i)] = "--allow"
+	}
 	p := &peerReader{decoder: decoder{environ: environ, lines: cfg.lines}, cfg: cfg, policy: policy, addr: peerAddress}
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil {

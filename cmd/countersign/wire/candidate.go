@@ -1,16 +1,36 @@
 package wire
 
 import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/rego"
 )
 
-// Candidate is the policy that a configuration names, or the one at path in its place,
-// with the same decision. Nothing else that the configuration names is opened.
-func Candidate(cfg *config.Config, path string) (*rego.Engine, error) {
+// Policies are those that decide again on what was recorded.
+type Policies struct {
+	// Policy is of the APIs that have a contract; nil where only others are meant.
+	Policy *rego.Engine
+	// PolicyOnly are of those that have none.
+	PolicyOnly map[authz.API]*rego.Peer
+}
+
+// Candidates are the policies that a configuration names, one of them with path in its
+// place, unless that is empty, and the same decision: that of the contracted APIs or, if
+// an API is named, of that one, which is policy-only; the others are not there then.
+// Nothing else that the configuration names is opened.
+func Candidates(cfg *config.Config, api authz.API, path string) (*Policies, error) {
 	if err := guarded(cfg); err != nil {
 		return nil, err
+	}
+	if api != "" {
+		return candidateOf(cfg, api, path)
 	}
 	named := cfg.Policy
 	if path != "" {
@@ -23,5 +43,69 @@ func Candidate(cfg *config.Config, path string) (*rego.Engine, error) {
 			problems[i].File = path
 		}
 	}
-	return policy, cfg.Locate("policy", problems).Err()
+	l := &Loaded{Config: cfg}
+	problems = append(cfg.Locate("policy", problems), l.readPolicyOnly()...)
+	return &Policies{Policy: policy, PolicyOnly: l.PolicyOnly}, problems.Err()
+}
+
+// candidateOf are Candidates of one policy-only API.
+func candidateOf(cfg *config.Config, api authz.API, path string) (*Policies, error) {
+	meant := *cfg
+	meant.APIs = slices.Clone(cfg.APIs)
+	found := false
+	for i := range meant.APIs {
+		each := &meant.APIs[i]
+		if !each.IsPolicyOnly() || each.Contract.Name != api || each.Policy == nil {
+			each.Policy = nil
+			continue
+		}
+		found = true
+		if policy := *each.Policy; path != "" {
+			policy.Peer.Paths = []string{path}
+			each.Policy = &policy
+		}
+	}
+	if !found {
+		return nil, cfg.Locate("", authz.Problems{{Key: "apis", What: "have no policy-only one of the name " + string(api), Fix: "name one of them with --api, or leave --api out"}})
+	}
+	l := &Loaded{Config: &meant}
+	problems := l.readPolicyOnly()
+	return &Policies{PolicyOnly: l.PolicyOnly}, problems.Err()
+}
+
+// Digest is of all that decides.
+func (p *Policies) Digest() []byte {
+	if len(p.PolicyOnly) == 0 {
+		return p.Policy.Digest()
+	}
+	hash := sha256.New()
+	if p.Policy != nil {
+		hash.Write(p.Policy.Digest())
+	}
+	for _, api := range slices.Sorted(maps.Keys(p.PolicyOnly)) {
+		hash.Write(p.PolicyOnly[api].Digest())
+	}
+	return hash.Sum(nil)
+}
+
+var errNoPolicy = errors.New("no policy is there for its API")
+
+// Replay decides on what was kept of a decision of an API, as the policy's Replay does. A
+// verdict that could not be given to Envoy is an error.
+func (p *Policies) Replay(ctx context.Context, api authz.API, input authz.Input, at time.Time, id authz.DecisionID) (authz.Verdict, error) {
+	if alone := p.PolicyOnly[api]; alone != nil {
+		verdict, err := alone.Replay(ctx, input, at, id)
+		if err == nil {
+			err = verdict.CheckBare()
+		}
+		return verdict, err
+	}
+	if p.Policy == nil {
+		return authz.Verdict{}, errNoPolicy
+	}
+	verdict, err := p.Policy.Replay(ctx, input, at, id)
+	if err == nil {
+		err = verdict.Check()
+	}
+	return verdict, err
 }

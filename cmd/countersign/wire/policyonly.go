@@ -34,7 +34,8 @@ func (l *Loaded) policyOnly(revision string, recorder authz.Recorder, tracer ote
 	for _, api := range l.Config.APIs {
 		name := api.Contract.Name
 		if policy := l.PolicyOnly[name]; policy != nil {
-			checkers[name] = &authz.PolicyOnly{API: name, Revision: revision, Policy: trace.Policy(policy, tracer), Recorder: recorder, DryRun: api.Policy.DryRun}
+			checkers[name] = &authz.PolicyOnly{API: name, Revision: revision, Policy: trace.Policy(policy, tracer), Recorder: recorder,
+				Inputs: l.inputs(policy), DryRun: api.Policy.DryRun}
 		}
 	}
 	return checkers

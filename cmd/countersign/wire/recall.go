@@ -3,14 +3,13 @@ package wire
 import (
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
-	"github.com/countersign-io/countersign/rego"
 )
 
 // Current is what a configuration says now, as far as a decision of the past can be held
 // against it.
 type Current struct {
-	// Policy is nil where it is wrong, or it is not known which one is meant.
-	Policy *rego.Engine
+	// Policies are nil where one is wrong, or it is not known which are meant.
+	Policies *Policies
 	// Revision is "" where a System would not start.
 	Revision string
 	// Problems are all that is wrong, but with the stores.
@@ -23,9 +22,10 @@ type Current struct {
 func Recall(cfg *config.Config, faults error) Current {
 	l := &Loaded{Config: cfg}
 	named := append(l.read(), authz.ProblemsOf(guarded(cfg))...)
-	now := Current{Policy: l.Policy, Problems: authz.ProblemsOf(Merge(faults, named))}
-	if faults != nil {
-		now.Policy = nil // a key that was misspelt may be the one that names it
+	now := Current{Problems: authz.ProblemsOf(Merge(faults, named))}
+	// A key that was misspelt may be the one that names it.
+	if faults == nil && l.Policy != nil {
+		now.Policies = &Policies{Policy: l.Policy, PolicyOnly: l.PolicyOnly}
 	}
 	if len(now.Problems) == 0 {
 		now.Revision = l.revision()

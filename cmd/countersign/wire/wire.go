@@ -210,19 +210,19 @@ func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot,
 		Answers:      l.Contracts,
 		Policy:       l.Policy,
 		Candidate:    l.candidate(),
-		Inputs:       l.inputs(),
+		Inputs:       l.inputs(l.Policy),
 	}, nil
 }
 
-// inputs is what is kept of what the policy decides on, or nil.
-func (l *Loaded) inputs() authz.Inputs {
+// inputs is what is kept of what a policy decides on, or nil.
+func (l *Loaded) inputs(policy interface{ Inputs(whole bool) authz.Inputs }) authz.Inputs {
 	switch l.Config.Audit.Filled().Inputs {
 	case audit.NoInputs:
 		return nil
 	case audit.FullInputs:
-		return l.Policy.Inputs(true)
+		return policy.Inputs(true)
 	default:
-		return l.Policy.Inputs(false)
+		return policy.Inputs(false)
 	}
 }
 
