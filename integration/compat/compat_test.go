@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,18 +35,22 @@ const maxDiffering = 25
 // A row is one case: a request, a policy and what comes of them.
 type row struct {
 	Row string `yaml:"row"`
-	// Peer is what opa-envoy-plugin answers, where that is a defect.
+	// Peer is what opa-envoy-plugin answers, where that is a defect, and Ours what is done
+	// in its place, where that is not a denial.
 	Peer string `yaml:"peer"`
+	Ours string `yaml:"ours"`
 	// Request is a CheckRequest as protojson writes it.
 	Request map[string]any `yaml:"request"`
 
 	// A policy is a file of the folder policies, or text, or the value of its rule, or
 	// made here: it allows where the input has these values and lacks those.
-	Policy string         `yaml:"policy"`
-	Rego   string         `yaml:"rego"`
-	Result string         `yaml:"result"`
-	Input  map[string]any `yaml:"input"`
-	Absent []string       `yaml:"absent"`
+	Policy string `yaml:"policy"`
+	Rego   string `yaml:"rego"`
+	Result string `yaml:"result"`
+	// Results are several, in place of Result, all of which are answered so.
+	Results []string       `yaml:"results"`
+	Input   map[string]any `yaml:"input"`
+	Absent  []string       `yaml:"absent"`
 
 	Decision    string `yaml:"decision"`
 	DryRun      bool   `yaml:"dry_run"`
@@ -53,6 +60,12 @@ type row struct {
 	// can see, and RecordFails the record.
 	Expired     bool `yaml:"expired"`
 	RecordFails bool `yaml:"record_fails"`
+	// Asks lets the policy ask a server, whose address stands for SERVER in it and whose
+	// every answer has how often it was asked. Times is how often the request comes.
+	Asks  bool `yaml:"asks"`
+	Times int  `yaml:"times"`
+	// Written is what only gRPC shows.
+	Written bool `yaml:"written"`
 
 	Want answer `yaml:"want"`
 }
@@ -84,6 +97,7 @@ func read(t *testing.T, file string) []row {
 	if err := decoder.Decode(&rows); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
+	rows = eachResult(rows)
 	for i := range rows {
 		if rows[i].Input != nil || rows[i].Absent != nil {
 			rows[i].Want = answer{Allowed: true}
@@ -93,6 +107,22 @@ func read(t *testing.T, file string) []row {
 		}
 	}
 	return rows
+}
+
+// eachResult makes a row of each of several results.
+func eachResult(rows []row) []row {
+	var each []row
+	for _, r := range rows {
+		if len(r.Results) == 0 {
+			each = append(each, r)
+		}
+		for _, result := range r.Results {
+			one := r
+			one.Result = result
+			each = append(each, one)
+		}
+	}
+	return each
 }
 
 func all(t *testing.T) []row {
@@ -109,16 +139,17 @@ func all(t *testing.T) []row {
 }
 
 // TestDifferingRowsAreDefects holds that what is answered in another way is denied, for a
-// reason that is told.
+// reason that is told, or says what is done in its place.
 func TestDifferingRowsAreDefects(t *testing.T) {
-	rows := read(t, "differs.yaml")
-	if len(rows) > maxDiffering {
-		t.Errorf("%d rows differ, want at most %d", len(rows), maxDiffering)
-	}
-	for _, r := range rows {
-		if r.Peer == "" || r.Want.Allowed || r.Want.Reason == "" {
-			t.Errorf("%s: want what the peer does, and a denial with its reason", r.Row)
+	names := map[string]bool{}
+	for _, r := range read(t, "differs.yaml") {
+		names[r.Row] = true
+		if denied := !r.Want.Allowed && r.Want.Reason != ""; r.Peer == "" || denied == (r.Ours != "") {
+			t.Errorf("%s: want what the peer does, and a denial with its reason or what is done in its place", r.Row)
 		}
+	}
+	if len(names) > maxDiffering {
+		t.Errorf("%d rows differ, want at most %d", len(names), maxDiffering)
 	}
 }
 
@@ -132,6 +163,8 @@ func (r *row) policy(t *testing.T) string {
 		r.Rego = "package envoy.authz\n\nallow := " + r.Result
 	case r.Rego == "":
 		r.Rego = sees(t, r.Input, r.Absent)
+	case r.Asks:
+		r.Rego = strings.ReplaceAll(r.Rego, "SERVER", server(t))
 	}
 	file := filepath.Join(t.TempDir(), "policy.rego")
 	if err := os.WriteFile(file, []byte(r.Rego), 0o600); err != nil {
@@ -165,16 +198,38 @@ func sees(t *testing.T, has map[string]any, lacks []string) string {
 type recorder struct {
 	offers int
 	err    error
+	// over is the error of a context that had ended when a record was offered.
+	over error
+	last authz.Record
 }
 
-func (r *recorder) Record(context.Context, authz.Record) error { r.offers++; return r.err }
-func (r *recorder) Abandon(authz.Record)                       {}
+func (r *recorder) Record(ctx context.Context, record authz.Record) error {
+	r.offers++
+	r.over, r.last = ctx.Err(), record
+	return r.err
+}
+func (r *recorder) Abandon(authz.Record) {}
+
+// server answers how often it was asked.
+func server(t *testing.T) string {
+	t.Helper()
+	var count atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, count.Add(1))
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
 
 func (r *row) checker(t *testing.T) (*authz.PolicyOnly, *recorder) {
 	t.Helper()
 	cfg := rego.PeerConfig{Paths: []string{r.policy(t)}, Decision: r.Decision, SkipBody: r.SkipBody}
 	if r.Descriptors {
 		cfg.Descriptors = descriptors(t)
+	}
+	if r.Asks {
+		cfg.Builtins = []string{"http.send"}
 	}
 	policy, err := rego.NewPeer(cfg)
 	if err != nil {
@@ -218,8 +273,8 @@ func (k *kept) Check(ctx context.Context, request *authz.Request) authz.Decision
 
 func TestRowsInProcess(t *testing.T) {
 	for _, r := range all(t) {
-		if !r.isHTTP() {
-			continue // Only gRPC can send that.
+		if !r.isHTTP() || r.Written {
+			continue // Only gRPC can send, or shows, that.
 		}
 		t.Run(r.Row, func(t *testing.T) {
 			checker, log := r.checker(t)
@@ -233,8 +288,10 @@ func TestRowsInProcess(t *testing.T) {
 			if r.Expired {
 				cancel()
 			}
-			if _, err := call.Answer(ctx, envoy.Config{}, time.Minute, asked); err != nil {
-				t.Fatal(err)
+			for range max(1, r.Times) {
+				if _, err := call.Answer(ctx, envoy.Config{}, time.Minute, asked); err != nil {
+					t.Fatal(err)
+				}
 			}
 			r.compare(t, decided(&asked.decision), log)
 		})
@@ -252,9 +309,13 @@ func TestRowsOverGRPC(t *testing.T) {
 			if err := protojson.Unmarshal(r.call(t), check); err != nil {
 				t.Fatal(err)
 			}
-			response, err := client(t, checker).Check(t.Context(), check)
-			if err != nil {
-				t.Fatal(err)
+			var response *authv3.CheckResponse
+			asks := client(t, checker)
+			for range max(1, r.Times) {
+				var err error
+				if response, err = asks.Check(t.Context(), check); err != nil {
+					t.Fatal(err)
+				}
 			}
 			r.compare(t, answered(t, response), log)
 		})
@@ -303,8 +364,11 @@ func (r *row) compare(t *testing.T, got answer, log *recorder) {
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
-	if log.offers != 1 {
-		t.Errorf("%d records, want 1", log.offers)
+	if log.offers != max(1, r.Times) || log.over != nil {
+		t.Errorf("%d records, want one of each check, and time to keep it: %v", log.offers, log.over)
+	}
+	if (log.last.Facts.Lookups != nil) != r.Asks {
+		t.Errorf("recorded with lookups %+v, asks %v", log.last.Facts.Lookups, r.Asks)
 	}
 }
 
