@@ -38,6 +38,8 @@ type row struct {
 	// Peer is what opa-envoy-plugin answers, where that is a defect, and Ours what is done
 	// in its place, where that is not a denial.
 	Peer string `yaml:"peer"`
+	// What is such a row in words.
+	What string `yaml:"what"`
 	Ours string `yaml:"ours"`
 	// Request is a CheckRequest as protojson writes it.
 	Request map[string]any `yaml:"request"`
@@ -144,8 +146,8 @@ func TestDifferingRowsAreDefects(t *testing.T) {
 	names := map[string]bool{}
 	for _, r := range read(t, "differs.yaml") {
 		names[r.Row] = true
-		if denied := !r.Want.Allowed && r.Want.Reason != ""; r.Peer == "" || denied == (r.Ours != "") {
-			t.Errorf("%s: want what the peer does, and a denial with its reason or what is done in its place", r.Row)
+		if denied := !r.Want.Allowed && r.Want.Reason != ""; r.Peer == "" || r.What == "" || denied == (r.Ours != "") {
+			t.Errorf("%s: want it in words, what the peer does, and a denial with its reason or what is done in its place", r.Row)
 		}
 	}
 	if len(names) > maxDiffering {

@@ -48,8 +48,8 @@ var (
 	unheededOPA = map[string]string{
 		"labels": "records have none", "decision_logs": "every decision is recorded below the state folder",
 		"status": "metrics and health tell it", "server": "OPA's own server is not there", "storage": "policies and data are the files that are named",
-		"caching": "policies have no network whose answers could be kept", "distributed_tracing": "OpenTelemetry's OTEL_* variables say where spans go",
-		"nd_builtin_cache": "policies have no network whose answers could be kept", "persistence_directory": "nothing is downloaded",
+		"caching": "of what http.send has cached 32 MiB are kept", "distributed_tracing": "OpenTelemetry's OTEL_* variables say where spans go",
+		"nd_builtin_cache": "what the network answers is always kept, with the input", "persistence_directory": "nothing is downloaded",
 		"default_decision": "it is for OPA's own server", "default_authorization_decision": "it is for OPA's own server",
 		"services": "nothing is downloaded", "keys": "nothing is downloaded", "metrics": "the buckets are Countersign's",
 	}
