@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -107,4 +108,53 @@ func TestPeerInputsTooLarge(t *testing.T) {
 	if verdict, err := peer.Decide(t.Context(), facts); err != nil || !verdict.Allowed {
 		t.Errorf("Decide() = %+v, %v, want an allow", verdict, err)
 	}
+}
+
+// FuzzPeerInput holds that no attributes are too much for what makes documents of them:
+// what is kept is bounded and holds no credential, and is decided on as the request was.
+func FuzzPeerInput(f *testing.F) {
+	all := peerOf(f, "package envoy.authz\n\nallow := {\"allowed\": true, \"headers\": {\"x\": crypto.sha256(json.marshal(input))}}")
+	some := peerOf(f, "package envoy.authz\n\ndefault allow := false\n\nallow if input.parsed_path[0] == input.attributes.request.http.headers.a")
+	for _, attributes := range []string{
+		`{}`, `{"request": 1}`, `{"request": {"http": {"path": "/a/b?c=%zz", "headers": {"Authorization": "x", "authorization": "hunter2", "a": "b"}}}}`,
+		`{"request": {"http": {"path": "//%2F", "headerMap": {"headers": [{"key": "cookie", "value": "hunter2"}, {"value": "x"}, 1]}}}}`,
+		`{"request": {"http": {"headers": {"content-type": "application/json"}, "body": "{\"a\": 1e400}", "rawBody": "e30="}}}`,
+		`{"source": {"principal": "\ud800"}, "metadataContext": {"filterMetadata": {"a": [[[[1]]]]}}}`,
+	} {
+		f.Add(attributes, "{}", "spiffe://a")
+	}
+	f.Fuzz(func(t *testing.T, text, body, principal string) {
+		parsed, err := authz.ParseJSON([]byte(text), maxDepth)
+		attributes, ok := parsed.(map[string]any)
+		if err != nil || !ok || !utf8.ValidString(principal) { // which protobuf holds of each text
+			return
+		}
+		facts := &authz.Facts{ID: authz.DecisionID{1}, Time: time.Unix(0, 1), Request: &authz.Request{
+			Body: []byte(body), Principal: principal, Attributes: func() map[string]any { return attributes },
+			Headers: authz.Headers{{Name: "cookie", Value: "hunter2"}, {Name: "a", Value: principal}},
+		}}
+		for _, peer := range []*Peer{all, some} {
+			decided, wantErr := peer.Decide(t.Context(), facts)
+			input, err := peer.Inputs(false).Input(facts)
+			if err != nil {
+				if authz.ReasonOf(err) != authz.ReasonOf(wantErr) {
+					t.Fatalf("Input() fails with %v, Decide() with %v", err, wantErr)
+				}
+				continue
+			}
+			if len(input.Document) > maxDocument {
+				t.Fatalf("%d bytes are kept", len(input.Document))
+			}
+			if input.TooLarge {
+				continue
+			}
+			got, err := peer.Replay(t.Context(), *input, facts.Time, facts.ID)
+			if lacking := (*Undetermined)(nil); errors.As(err, &lacking) {
+				continue
+			}
+			if diff := cmp.Diff(decided, got); diff != "" || (err == nil) != (wantErr == nil) {
+				t.Fatalf("Replay() fails with %v, Decide() with %v (-decided +replayed):\n%s", err, wantErr, diff)
+			}
+		}
+	})
 }
