@@ -63,9 +63,7 @@ const (
 // mutations are the checks that stories rely on, in the order in which a request
 // meets them. Where several checks stand behind one another, so that one alone is
 // not missed, all of them are taken out at once.
-var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofPolicies, ofTables, ofAnswers, ofStores)
-var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofObserving, ofPolicies, ofAnswers, ofStores)
-var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofObserving, ofShadows, ofPolicies, ofAnswers, ofStores)
+var mutations = slices.Concat(ofTargets, ofTokens, ofCertificates, ofContracts, ofObserving, ofShadows, ofPolicies, ofTables, ofAnswers, ofStores, ofPeers)
 
 // ofTargets are those of what is asked for.
 var ofTargets = []mutation{
