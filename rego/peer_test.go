@@ -1,6 +1,9 @@
 package rego
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -93,6 +96,31 @@ func TestPeerTakesOldRego(t *testing.T) {
 		if verdict, err := peer.Decide(t.Context(), peerFacts("", "")); err != nil || !verdict.Allowed {
 			t.Errorf("Decide() = %+v, %v, want an allow", verdict, err)
 		}
+	}
+}
+
+// TestPeerTakesBundlesAsTheyAre holds that a bundle's manifest says which Rego it is.
+func TestPeerTakesBundlesAsTheyAre(t *testing.T) {
+	var packed bytes.Buffer
+	zipped := gzip.NewWriter(&packed)
+	files := tar.NewWriter(zipped)
+	for name, text := range map[string]string{"/.manifest": `{"revision": "r", "rego_version": 0, "roots": [""]}`, "/policy.rego": oldRego} {
+		if err := files.WriteHeader(&tar.Header{Name: name, Size: int64(len(text)), Mode: 0o600}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := files.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(files.Close(), zipped.Close()); err != nil {
+		t.Fatal(err)
+	}
+	peer, err := NewPeer(PeerConfig{Paths: []string{peerFile(t, "bundle.tar.gz", packed.String())}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if verdict, err := peer.Decide(t.Context(), peerFacts("", "")); err != nil || !verdict.Allowed {
+		t.Errorf("Decide() = %+v, %v, want an allow", verdict, err)
 	}
 }
 

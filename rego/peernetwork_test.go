@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -139,6 +140,34 @@ allow := false if http.send({"method": "GET", "url": "` + gone.URL + `"})`, true
 		}
 	}
 }
+
+// TestPeerAskingEndsWithTheCheck holds that whoever does not answer is not waited for once
+// the time of the check is over, whatever the policy makes of it.
+func TestPeerAskingEndsWithTheCheck(t *testing.T) {
+	held := make(chan struct{})
+	server := askable(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-held:
+		case <-r.Context().Done():
+		}
+	})
+	defer close(held)
+	for _, more := range []string{"", `, "raise_error": false`, `, "max_retry_attempts": 9`, `, "timeout": "1h"`} {
+		peer := asker(t, "package envoy.authz\n\ndefault allow := true\n\nallow := false if http.send({\"method\": \"GET\", \"url\": \""+server.URL+"\""+more+"}).body")
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		d := (&authz.PolicyOnly{Policy: peer, Recorder: forgetful{}}).Check(ctx, peerFacts("", "").Request)
+		if d.Allowed || d.Reason != authz.DeadlineExceeded {
+			t.Errorf("with %q: %+v, want %v", more, d, authz.DeadlineExceeded)
+		}
+		cancel()
+	}
+}
+
+// forgetful keeps no record.
+type forgetful struct{}
+
+func (forgetful) Record(context.Context, authz.Record) error { return nil }
+func (forgetful) Abandon(authz.Record)                       {}
 
 // TestPeerLooksUpAddresses holds that names are looked up where they may be, and that what
 // was found is found again.
