@@ -130,6 +130,11 @@ func startedAt(t *testing.T, file string) *wire.System {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return started(t, cfg)
+}
+
+func started(t *testing.T, cfg *config.Config) *wire.System {
+	t.Helper()
 	loaded, err := wire.Load(cfg)
 	if err != nil {
 		t.Fatal(err)

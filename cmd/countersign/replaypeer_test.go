@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/cmd/countersign/config"
 )
 
 const peerConfiguration = `state: state
@@ -88,8 +89,30 @@ func TestReplayOfPolicyOnlyAPIs(t *testing.T) {
 	if diff := cmp.Diff(counts(0, 3), replayOf(t, file, exitFailed, "--api", "trial", "--policy", candidate).Counts); diff != "" {
 		t.Errorf("of a dry run (-want +got):\n%s", diff)
 	}
+	var out bytes.Buffer
+	if code := run(t.Context(), []string{"replay", "--config", file, "--api", "bank"}, world{environ: os.LookupEnv, stdout: &out, stderr: &out}); code != exitWrong ||
+		!strings.Contains(out.String(), "countersign.yaml:2: apis: have no policy-only one of the name bank") {
+		t.Errorf("of an API that is not there, replay exits %d: %s", code, out.String())
+	}
 	if count.Load() != 3 {
 		t.Errorf("the network was asked %d times, want the 3 of then", count.Load())
+	}
+}
+
+// decideInPlaceOfOPA decides by the files in the current folder, and records it.
+func decideInPlaceOfOPA(t *testing.T, paths ...string) {
+	t.Helper()
+	cfg, err := config.LoadPeer(config.Peer{File: "config.yaml", Policies: []string{"policy.rego"}, V0: true}, os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	system := started(t, cfg)
+	for _, path := range paths {
+		system.Pipeline.Check(t.Context(), &authz.Request{Method: "GET", Host: "a.example", Target: path,
+			Attributes: func() map[string]any { return map[string]any{"request": map[string]any{"http": map[string]any{"path": path}}} }})
+	}
+	if err := system.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -99,12 +122,20 @@ func TestReplayInPlaceOfOPA(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	write(t, "config.yaml", "plugins: {envoy_ext_authz_grpc: {path: envoy/authz/allow}}\n")
-	write(t, "policy.rego", "package envoy.authz\n\nallow { input.parsed_path[0] == \"tea\" }")
+	write(t, "policy.rego", "package envoy.authz\n\ndefault allow = false\n\nallow { input.parsed_path[0] == \"tea\" }")
+	write(t, "candidate.rego", "package envoy.authz\n\nallow = true")
 	peer := []string{"--opa-config", "config.yaml", "--v0-compatible", "--allow", "http.send"}
 	var out bytes.Buffer
 	told := world{environ: os.LookupEnv, stdout: &out, stderr: &out}
 	if code := run(t.Context(), append(append([]string{"replay"}, peer...), "policy.rego"), told); code != exitWrong || !strings.Contains(out.String(), "is no folder that can be read") {
 		t.Errorf("replay of no records exits %d: %s", code, out.String())
+	}
+	decideInPlaceOfOPA(t, "/tea", "/milk", "/coffee")
+	for candidate, want := range map[string]string{"policy.rego": "SAME  all of 3", "candidate.rego": "FLIPPED  2 of 3"} {
+		out.Reset()
+		if run(t.Context(), append(append([]string{"replay"}, peer...), candidate), told); !strings.HasPrefix(out.String(), want) {
+			t.Errorf("replay of %s tells %s, want %q", candidate, out.String(), want)
+		}
 	}
 	for wrong, args := range map[string][]string{
 		"takes no --policy and no --api": append(peer, "--policy", "x"),
