@@ -109,7 +109,9 @@ func decideInPlaceOfOPA(t *testing.T, paths ...string) {
 	system := started(t, cfg)
 	for _, path := range paths {
 		system.Pipeline.Check(t.Context(), &authz.Request{Method: "GET", Host: "a.example", Target: path,
-			Attributes: func() map[string]any { return map[string]any{"request": map[string]any{"http": map[string]any{"path": path}}} }})
+			Attributes: func() map[string]any {
+				return map[string]any{"request": map[string]any{"http": map[string]any{"path": path}}}
+			}})
 	}
 	if err := system.Close(); err != nil {
 		t.Fatal(err)
