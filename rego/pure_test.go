@@ -75,7 +75,7 @@ others := {
 	"graphql": graphql.parse("{ a { b c } }", "type Query { a: A } type A { b: String c: Int }"),
 	"certificates": crypto.x509.parse_certificates(data.chain), "keys": object.keys(input),
 	"signed": providers.aws.sign_req({"method": "get", "url": "https://a.example/b?c=d", "headers": {"x": "y", "a": "b"}},
-		{"aws_access_key": "a", "aws_secret_access_key": "b", "aws_service": "s3", "aws_region": "eu"}, time.now_ns()),
+		{"aws_access_key": "a", "aws_secret_access_key": "a secret that is long enough to be one", "aws_service": "s3", "aws_region": "eu"}, time.now_ns()),
 	"token": io.jwt.decode_verify(data.token, {"secret": "a secret that is long enough to be one", "alg": "HS256"}),
 }
 
