@@ -3,6 +3,7 @@ package integration
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/countersign-io/countersign/authz"
@@ -84,5 +85,47 @@ func TestStoriesWithInspectionObserved(t *testing.T) {
 	})
 	if observed < 5 {
 		t.Errorf("%d stories had something to observe, want more", observed)
+	}
+}
+
+// TestObservedThroughEnvoy sends a request for somebody else's account through the real Envoy,
+// with headers of ours that the client made up: the upstream gets what it gets of every
+// allow, and the record says what was only observed.
+func TestObservedThroughEnvoy(t *testing.T) {
+	dir := t.TempDir()
+	text, err := os.ReadFile(filepath.Join("..", "examples", "openbanking", "openapi.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const wide = "  objects: [{type: account, parameter: AccountId}]\n"
+	if err := os.WriteFile(filepath.Join(dir, "observing.yaml"), []byte(changed(t, string(text), wide, wide+"  observe: [not_owner]\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stack := startBank(t, bank.Options{Dir: dir, Configure: func(configuration string) string {
+		return changed(t, configuration, "document: openapi.yaml", "document: observing.yaml")
+	}})
+	told, faults := tell(t, stack, bank.Story{Name: "observed", Text: "Ann asks for Bob's account, while that is only observed.",
+		Ask: bank.Ask{Method: "GET", Path: "/accounts/31820", Certificate: "acme", Listener: bank.MTLS, Token: bank.Token{As: "ann"},
+			Headers: map[string]string{"x-countersign-subject": "bob", "x-countersign-observed": "none"}},
+		Want: bank.Want{Allowed: true, Status: 200, Reason: "granted"}})
+	for _, fault := range faults {
+		t.Error(fault)
+	}
+	for name, want := range map[string]string{"x-countersign-subject": "ann", "x-countersign-client": "acme", "x-countersign-observed": ""} {
+		if got := told.Received.Headers[name]; got != want {
+			t.Errorf("the upstream got %s: %q, want %q", name, got, want)
+		}
+	}
+	for name := range told.Header {
+		if strings.Contains(strings.ToLower(name), "observed") {
+			t.Errorf("the caller is told %s", name)
+		}
+	}
+	records, err := os.ReadFile(filepath.Join(dir, "records", "decisions-00000001.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(records), `"observed":["not_owner:account"]`) {
+		t.Errorf("no record tells what was observed:\n%s", records)
 	}
 }
