@@ -124,10 +124,11 @@ func (t *Trial) enforced(j Judgement) (Verdict, Outcome) {
 func ordered(codes []string) []string { return slices.Compact(slices.Sorted(slices.Values(codes))) }
 
 // try offers a decision that stands to be tried, where a policy decided and another is
-// tried beside it.
+// tried beside it. A panic there is no reason to take back what is recorded.
 func (p *Pipeline) try(s *Snapshot, d *Decision, f *Facts) {
 	if p.Shadow == nil || s == nil || s.Candidate == nil || f.Judged == nil || d.Reason == DeadlineExceeded {
 		return
 	}
+	defer func() { _ = recover() }()
 	p.Shadow.Offer(Trial{Candidate: s.Candidate, Decision: d, Facts: f, InForce: *f.Judged})
 }

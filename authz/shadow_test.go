@@ -15,6 +15,10 @@ type fakeShadow struct{ trials []Trial }
 
 func (f *fakeShadow) Offer(trial Trial) { f.trials = append(f.trials, trial) }
 
+type panickingShadow struct{}
+
+func (panickingShadow) Offer(Trial) { panic("zz") }
+
 // TestWhatIsTried holds that each decision of a policy is tried once it is recorded, and
 // nothing else.
 func TestWhatIsTried(t *testing.T) {
@@ -65,6 +69,15 @@ func TestWhatIsTried(t *testing.T) {
 	}
 	f, shadow := allowing(), &fakeShadow{}
 	p := f.pipeline()
+	snapshot := *p.snapshot.Load()
+	snapshot.Candidate = &Candidate{}
+	p.Load(&snapshot)
+	p.Shadow = panickingShadow{}
+	if got := p.Check(t.Context(), getAccount()); !got.Allowed {
+		t.Errorf("where a trial panics the decision is %v", got.Reason)
+	}
+	f = allowing()
+	p = f.pipeline()
 	p.Shadow = shadow
 	p.Check(t.Context(), getAccount())
 	if len(shadow.trials) > 0 || f.offers()[0].Facts.Judged != nil {

@@ -102,8 +102,8 @@ var ofShadows = []mutation{
 	{
 		name: "a policy that is tried ends in its time",
 		edits: []edit{{shadowGo,
-			"return said, ctx.Err() != nil",
-			"return said, false"}},
+			"	if ctx.Err() != nil {\n		return Failed, nil",
+			"	if false {\n		return Failed, nil"}},
 		in: "authz/shadow", told: "TestTrialsAreCounted",
 	},
 	{

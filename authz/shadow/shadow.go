@@ -137,30 +137,34 @@ func (p *Pool) try(ctx context.Context, trial *authz.Trial) {
 		return
 	}
 	defer p.held.Add(-weight(trial))
-	said, failed := p.judge(ctx, trial)
-	if failed {
-		p.told(trial, Failed, nil)
-		return
+	result, difference := p.compare(ctx, trial)
+	p.told(trial, result, difference)
+}
+
+// compare has the candidate decide, and records where it differs. A panic is a failure: what
+// answers nobody must not end a process that is deciding.
+func (p *Pool) compare(ctx context.Context, trial *authz.Trial) (result Result, difference *authz.Difference) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			result, difference = Failed, nil
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	said := judge(ctx, trial)
+	if ctx.Err() != nil {
+		return Failed, nil
 	}
-	difference := trial.Compare(said)
-	if difference == nil {
-		p.told(trial, Same, nil)
-		return
+	if difference = trial.Compare(said); difference == nil {
+		return Same, nil
 	}
 	p.recorder.Differ(authz.Record{Decision: trial.Decision, Facts: trial.Facts}, difference)
-	p.told(trial, Differs, difference)
+	return Differs, difference
 }
 
 // judge has the candidate decide. It is given nothing that was made for the policy in
 // force: what was prepared of the claims is what that one reads.
-func (p *Pool) judge(ctx context.Context, trial *authz.Trial) (said authz.Judgement, failed bool) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	defer func() {
-		if fault := recover(); fault != nil {
-			failed = true
-		}
-	}()
+func judge(ctx context.Context, trial *authz.Trial) authz.Judgement {
 	facts := *trial.Facts
 	facts.Input, facts.Lifted = nil, nil
 	if facts.Token != nil {
@@ -168,8 +172,7 @@ func (p *Pool) judge(ctx context.Context, trial *authz.Trial) (said authz.Judgem
 		token.Prepared = nil
 		facts.Token = &token
 	}
-	said = authz.Judge(ctx, trial.Candidate.Policy, &facts)
-	return said, ctx.Err() != nil
+	return authz.Judge(ctx, trial.Candidate.Policy, &facts)
 }
 
 func (p *Pool) told(trial *authz.Trial, result Result, difference *authz.Difference) {

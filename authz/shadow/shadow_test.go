@@ -130,6 +130,23 @@ func TestCandidateGetsItsOwn(t *testing.T) {
 	}
 }
 
+// brokenRecorder panics.
+type brokenRecorder struct{}
+
+func (brokenRecorder) Differ(authz.Record, *authz.Difference) { panic("zz") }
+
+// TestPanicOfARecorderEndsNothing holds that the next trial is made all the same.
+func TestPanicOfARecorderEndsNothing(t *testing.T) {
+	sink := &fakeSink{}
+	pool := start(brokenRecorder{}, sink.count, 1)
+	pool.Offer(trial(saying(denied("a")), authz.Verdict{Allowed: true}))
+	pool.Offer(trial(saying(denied("a")), denied("a")))
+	pool.Close()
+	if diff := cmp.Diff(map[Result]int{Failed: 1, Same: 1}, sink.counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+}
+
 // TestTooMuchIsDropped holds the only worker: what cannot wait is counted, in no time, by
 // number and by size.
 func TestTooMuchIsDropped(t *testing.T) {
