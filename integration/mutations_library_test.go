@@ -30,7 +30,7 @@ var ofTables = []mutation{
 		name: "a ticket is for a time",
 		edits: []edit{{breakGlassRego,
 			"\thours.within(entry.from, entry.until)\n",
-			""}},
+			"\thours.instant(entry.until)\n"}},
 		in: "rego", told: "TestLibraryPassesItsOwnTests",
 	},
 	{
