@@ -51,6 +51,7 @@ type Peer struct {
 	skipBody bool
 	network  *network
 	digest   []byte
+	subject  *subject
 }
 
 var _ authz.Policy = (*Peer)(nil)
@@ -85,6 +86,7 @@ func NewPeer(cfg PeerConfig) (*Peer, error) {
 		messages:  messages,
 		skipBody:  cfg.SkipBody,
 		network:   newNetwork(cfg.Builtins),
+		subject:   policy.subject(loaded, prepared, decision),
 		digest:    joined(loaded.digest(decision), descriptors, cfg.digest()),
 	}, nil
 }

@@ -45,6 +45,7 @@ type Engine struct {
 	digest   []byte
 	notes    authz.Problems
 	said     map[string]bool
+	subject  *subject
 }
 
 var _ authz.Policy = (*Engine)(nil)
@@ -81,6 +82,7 @@ func New(cfg Config) (*Engine, error) {
 		digest:    loaded.digest(decision),
 		notes:     loaded.notes(decision, &reach),
 		said:      loaded.says(),
+		subject:   policy.subject(loaded, prepared, decision),
 	}, nil
 }
 

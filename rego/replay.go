@@ -33,14 +33,23 @@ func (u *Undetermined) Error() string {
 // what the input does not hold, the error is an *Undetermined, never a guess. An
 // error's text holds no value, as Decide's does not.
 func (e *Engine) Replay(ctx context.Context, input authz.Input, at time.Time, id authz.DecisionID) (authz.Verdict, error) {
-	if needs := e.needs(&input); len(needs) > 0 {
-		return authz.Verdict{}, &Undetermined{Needs: needs}
+	document, err := e.kept(&input)
+	if err != nil {
+		return authz.Verdict{}, err
+	}
+	return e.decide(ctx, document, at, id)
+}
+
+// kept is what the policy decides on of a kept input.
+func (e *Engine) kept(input *authz.Input) (ast.Value, error) {
+	if needs := e.needs(input); len(needs) > 0 {
+		return nil, &Undetermined{Needs: needs}
 	}
 	document, err := parsedDocument(input.Document)
 	if err != nil {
-		return authz.Verdict{}, fmt.Errorf("policy: input: %w: %w", ErrDocument, err)
+		return nil, fmt.Errorf("policy: input: %w: %w", ErrDocument, err)
 	}
-	return e.decide(ctx, document, at, id)
+	return document, nil
 }
 
 func parsedDocument(text []byte) (ast.Value, error) {

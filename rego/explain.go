@@ -1,0 +1,376 @@
+package rego
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
+	opa "github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// subject is a policy that can be explained.
+type subject struct {
+	evaluator
+	*wording
+	compiled
+	decision ast.Ref
+}
+
+func (p *compiled) subject(from *source, decided evaluator, decision ast.Ref) *subject {
+	return &subject{evaluator: decided, wording: wordingOf(from.modules, decision), compiled: *p, decision: decision}
+}
+
+// question is one decision that is to be explained.
+type question struct {
+	input ast.Value
+	at    time.Time
+	id    authz.DecisionID
+	hide  func(string) string
+	// more are what an evaluation needs besides; nil is nothing.
+	more func() []opa.EvalOption
+}
+
+// Explain tells why Decide decides on the facts as it does. It evaluates them once more
+// and looks at every rule on the way, which takes many times as long: ctx ends it, and an
+// evaluation that does too much is cut, which is told. hide takes credentials out of a
+// text; nil takes none. The error is of facts that cannot be an input, as Decide's.
+func (e *Engine) Explain(ctx context.Context, facts *authz.Facts, hide func(string) string) (*Explanation, error) {
+	input, err := e.input(facts)
+	if err != nil {
+		return nil, fmt.Errorf("policy: input: %w", err)
+	}
+	return e.subject.explain(ctx, question{input: input, at: facts.Time, id: facts.ID, hide: hide}), nil
+}
+
+// ExplainKept is Explain of a kept input, with Replay's errors.
+func (e *Engine) ExplainKept(ctx context.Context, input authz.Input, at time.Time, id authz.DecisionID) (*Explanation, error) {
+	document, err := e.kept(&input)
+	if err != nil {
+		return nil, err
+	}
+	return e.subject.explain(ctx, question{input: document, at: at, id: id}), nil
+}
+
+// Explain is Engine.Explain. What the policy asks of the network it is asked once, as Decide
+// asks it; a rule that only an explanation comes to asks nothing.
+func (p *Peer) Explain(ctx context.Context, facts *authz.Facts, hide func(string) string) (*Explanation, error) {
+	input, err := p.given(facts)
+	if err != nil {
+		return nil, err
+	}
+	q := question{input: input, at: facts.Time, id: facts.ID, hide: hide}
+	if p.network != nil {
+		asked := p.network.ask(facts)
+		_, _ = p.evaluate(ctx, input, facts.Time, facts.ID, asked.options()...) // for the answers
+		asked.recalled = true
+		q.more = asked.options
+	}
+	return p.subject.explain(ctx, q), nil
+}
+
+// notRuledOut says that rules were not looked at which the decision does not come to.
+const notRuledOut = "a rule that does not bear on the decision fails when it is looked at; those that are ruled out by their first conditions are left out"
+
+func (s *subject) explain(ctx context.Context, q question) *Explanation {
+	w, result, err := s.watched(ctx, q, false)
+	told := &Explanation{Decision: s.decision.String()}
+	var failure *topdown.Error
+	if errors.As(err, &failure) && !topdown.IsCancel(err) {
+		// The index and early exits keep a decision from rules that fail: it may stand.
+		if again, decided, failed := s.watched(ctx, q, true); failed == nil {
+			w, result, err = again, decided, nil
+			told.Incomplete = notRuledOut
+		}
+	}
+	switch {
+	case err == nil:
+	case w.events > maxEvents:
+		told.Incomplete = fmt.Sprintf("it takes over %d steps, of which the first are told", maxEvents)
+	case topdown.IsCancel(err):
+		told.Incomplete = "its time was over before it came to an end"
+	case w.last != nil:
+		condition := w.told(w.last, 0)
+		told.Stopped = &condition
+	}
+	told.Refusals = refusalsOf(result)
+	told.Rules = w.explained()
+	return told
+}
+
+// watched evaluates the decision with all rules looked at, or as it is decided. The
+// result is nil where there is none.
+func (s *subject) watched(ctx context.Context, q question, asDecided bool) (*watch, ast.Value, error) {
+	cancel := topdown.NewCancel()
+	stop := context.AfterFunc(ctx, cancel.Cancel)
+	defer stop()
+	w := &watch{shower: shower{q.hide}, subject: s, runs: map[uint64]*run{}, rules: map[spot][]*run{}, cancel: cancel}
+	var more []opa.EvalOption
+	if q.more != nil {
+		more = q.more()
+	}
+	results, err := s.query.Eval(ctx, append(more,
+		opa.EvalParsedInput(q.input), opa.EvalTime(clock(q.at)), opa.EvalSeed(&seed{id: q.id}),
+		opa.EvalExternalCancel(cancel), opa.EvalTransaction(s.evaluator.txn), opa.EvalMetrics(metrics.NoOp()),
+		opa.EvalRuleIndexing(asDecided), opa.EvalEarlyExit(asDecided), opa.EvalQueryTracer(w))...)
+	if err != nil || len(results) != 1 || len(results[0].Expressions) != 1 {
+		return w, nil, err
+	}
+	result, ok := results[0].Expressions[0].Value.(*ast.Term)
+	if !ok {
+		return w, nil, nil
+	}
+	return w, result.Value, nil
+}
+
+// refusalsOf are a result's, with the objects that they are about, or none where they
+// cannot be read.
+func refusalsOf(result ast.Value) []Refusal {
+	object, ok := result.(ast.Object)
+	if !ok {
+		return nil
+	}
+	reason, _ := valueOf(object, "reason").(ast.String)
+	var refusals []Refusal
+	terms, _ := elements(valueOf(object, "refusals"))
+	for _, term := range terms {
+		if len(refusals) < maxKeys {
+			refusals = append(refusals, refusalOf(term.Value))
+		}
+	}
+	refusals = slices.DeleteFunc(refusals, func(r Refusal) bool { return !authz.IsCode(r.Code) })
+	if reason != "" && authz.IsCode(string(reason)) && !slices.ContainsFunc(refusals, func(r Refusal) bool { return r.Code == string(reason) }) {
+		refusals = append(refusals, Refusal{Code: string(reason)})
+	}
+	slices.SortStableFunc(refusals, func(a, b Refusal) int {
+		return cmp.Compare(btoi(a.Code != string(reason)), btoi(b.Code != string(reason)))
+	})
+	return refusals
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// refusalOf is a requirement: a code, or a code and an object.
+func refusalOf(value ast.Value) Refusal {
+	switch value := value.(type) {
+	case ast.String:
+		return Refusal{Code: string(value)}
+	case ast.Object:
+		if keys := value.Keys(); len(keys) == 1 {
+			code, _ := keys[0].Value.(ast.String)
+			about, _ := value.Get(keys[0]).Value.(ast.String)
+			return Refusal{Code: string(code), For: strings.ToValidUTF8(shortText(string(about)), "")}
+		}
+	}
+	return Refusal{}
+}
+
+// explained are the rules that were looked at.
+func (w *watch) explained() []ExplainedRule {
+	var rules []ExplainedRule
+	for at, runs := range w.rules {
+		if len(runs[0].rule.Head.Args) > 0 {
+			continue
+		}
+		rules = append(rules, w.rule(at, runs))
+	}
+	slices.SortFunc(rules, func(a, b ExplainedRule) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Name, b.Name))
+	})
+	return rules
+}
+
+// rule tells a rule by those of its evaluations that the policy's own data and the input
+// were for, or else by all.
+func (w *watch) rule(at spot, runs []*run) ExplainedRule {
+	rule := runs[0].rule
+	told := ExplainedRule{Name: rule.Ref().GroundPrefix().String(), File: at.file, Line: at.row, Default: bool(rule.Default)}
+	if known := w.wording.rules[at]; known != nil {
+		told.Role, told.Title, told.Reason = known.role, known.title, known.reason
+	}
+	for _, r := range runs {
+		if r.held && !told.Held {
+			told.Held = true
+			told.Conditions = w.conditions(r)
+		}
+		for _, value := range r.values {
+			if !slices.Contains(told.Values, value) {
+				told.Values = append(told.Values, value)
+			}
+		}
+	}
+	for _, r := range runs {
+		told.Failures = append(told.Failures, w.failures(r, told.Values)...)
+	}
+	return told
+}
+
+func (w *watch) conditions(r *run) []Condition {
+	var told []Condition
+	for i := range r.seen {
+		told = append(told, w.told(&r.seen[i], 0))
+	}
+	return told
+}
+
+// failures are those for what the rule did not give after all.
+func (w *watch) failures(r *run, given []string) []Failure {
+	var told []Failure
+	for _, key := range r.order {
+		if slices.Contains(given, key) || key == "" && (len(given) > 0 || len(r.order) > 1 && r.furthest().further > r.failures[key].further) {
+			continue
+		}
+		told = append(told, w.failure(key, r.failures[key]))
+	}
+	return told
+}
+
+func (w *watch) failure(key string, s *snapshot) Failure {
+	told := Failure{For: key, Further: s.before, Condition: w.told(s, 0)}
+	if s.tried > 1 {
+		told.Tried = s.tried
+	}
+	return told
+}
+
+// furthest is the failure of the branch that came furthest, or nil.
+func (r *run) furthest() *snapshot {
+	var found *snapshot
+	for _, key := range r.order {
+		if s := r.failures[key]; found == nil || s.further > found.further {
+			found = s
+		}
+	}
+	return found
+}
+
+func (w *watch) told(s *snapshot, depth int) Condition {
+	at := s.condition.Location
+	return Condition{File: at.File, Line: at.Row, Text: inLine(at.Text), Saw: s.saw, Because: w.because(s, depth)}
+}
+
+// Limits on what is told of what a condition rests upon.
+const (
+	maxWhy     = 3
+	maxBecause = 4
+)
+
+// because are the rules that a condition rests upon, and what failed in it.
+func (w *watch) because(s *snapshot, depth int) []Because {
+	if depth == maxWhy {
+		return nil
+	}
+	var told []Because
+	for _, kid := range s.kids {
+		if kid.rule == nil {
+			told = append(told, w.inside(s, kid, depth)...)
+		} else if len(kid.rule.Head.Args) > 0 {
+			told = append(told, w.becauseOf(kid, depth, isNegated(s.expr))...)
+		}
+	}
+	return first(append(told, w.becauseOfRules(s, depth)...), maxBecause)
+}
+
+// first are the first of what is told, each once.
+func first(told []Because, most int) []Because {
+	var kept []Because
+	for _, b := range told {
+		same := func(other Because) bool {
+			return other.Name == b.Name && other.File == b.File && other.Line == b.Line && (other.Failed == nil) == (b.Failed == nil) &&
+				(b.Failed == nil || b.Failed.Line == other.Failed.Line)
+		}
+		if len(kept) < most && !slices.ContainsFunc(kept, same) {
+			kept = append(kept, b)
+		}
+	}
+	return kept
+}
+
+func isNegated(expr *ast.Expr) bool {
+	_, not := expr.Terms.(*ast.Not)
+	return not || expr.Negated
+}
+
+// inside tells what failed in a body: of a comprehension without elements, of an every,
+// or of what is negated. The condition that the body is all of is not told twice.
+func (w *watch) inside(s *snapshot, kid *run, depth int) []Because {
+	failed := kid.furthest()
+	switch {
+	case failed == nil || kid.held && !isNegated(s.expr):
+		return nil
+	case failed.condition == s.condition:
+		return w.because(failed, depth)
+	}
+	condition := w.told(failed, depth+1)
+	return []Because{{Failed: &condition}}
+}
+
+// becauseOf tells an evaluation of a rule that failed, or that held where it must not.
+func (w *watch) becauseOf(r *run, depth int, negated bool) []Because {
+	told := Because{Name: r.rule.Ref().GroundPrefix().String(), File: r.rule.Location.File, Line: r.rule.Location.Row}
+	if known := w.wording.rules[spotOf(r.rule)]; known != nil {
+		told.Title = known.title
+	}
+	failed := r.furthest()
+	switch {
+	case r.rule.Default:
+		return nil
+	case r.held && negated:
+		told.Held = true
+	case r.held || failed == nil:
+		return nil
+	default:
+		condition := w.told(failed, depth+1)
+		told.Failed = &condition
+	}
+	return []Because{told}
+}
+
+// becauseOfRules tells the rules that a condition refers to: those that failed. Where some
+// would have given what it saw, only those.
+func (w *watch) becauseOfRules(s *snapshot, depth int) []Because {
+	var all, named []Because
+	for _, ref := range s.refs {
+		for _, r := range w.runsOf(ref) {
+			told := w.becauseOf(r, depth, isNegated(s.expr))
+			all = append(all, told...)
+			if key := r.rule.Head.Key; key != nil && key.IsGround() && s.mentions(w.show(key.Value)) {
+				named = append(named, told...)
+			}
+		}
+	}
+	if len(named) > 0 {
+		return named
+	}
+	return all
+}
+
+// runsOf are the evaluations of the rules that a reference is to, but functions, which
+// were evaluated for each call.
+func (w *watch) runsOf(ref ast.Ref) []*run {
+	var runs []*run
+	for _, rule := range w.compiler.GetRules(ref.GroundPrefix()) {
+		for each := rule; each != nil && len(rule.Head.Args) == 0; each = each.Else {
+			runs = append(runs, w.rules[spotOf(each)]...)
+		}
+	}
+	return runs
+}
+
+// mentions reports a value among what a condition saw.
+func (s *snapshot) mentions(value string) bool {
+	return slices.ContainsFunc(s.saw, func(seen Seen) bool { return strings.Contains(seen.Value, value) })
+}

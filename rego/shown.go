@@ -1,0 +1,160 @@
+package rego
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/countersign-io/countersign/authz"
+)
+
+// Limits on what is shown of one value.
+const (
+	maxLeaf     = 80
+	maxRead     = 4 << 10
+	maxElements = 8
+	maxNested   = 4
+	maxValue    = 400
+)
+
+// credentialMark stands where a credential stood.
+const credentialMark = "[credential]"
+
+// shower writes values as Rego does, cut where they are long, with what cannot be
+// printed escaped, and without credentials.
+type shower struct {
+	// hide takes credentials out of a text; nil takes none.
+	hide func(string) string
+}
+
+func (s shower) show(value ast.Value) string {
+	w := &showing{shower: s}
+	w.value(value, 0)
+	return w.text.String() + moment(value)
+}
+
+// name is a reference as it would be written.
+func (s shower) name(ref ast.Ref) string {
+	var name strings.Builder
+	for i, part := range ref {
+		text, isText := part.Value.(ast.String)
+		switch {
+		case i == 0:
+			name.WriteString(part.String())
+		case isText && isPlain(string(text)):
+			name.WriteString("." + s.hidden(string(text)))
+		default:
+			name.WriteString("[" + s.show(part.Value) + "]")
+		}
+	}
+	return name.String()
+}
+
+func isPlain(text string) bool {
+	for i, c := range []byte(text) {
+		if !(c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || i > 0 && '0' <= c && c <= '9') {
+			return false
+		}
+	}
+	return text != "" && len(text) <= maxLeaf
+}
+
+func (s shower) hidden(text string) string {
+	if s.hide == nil {
+		return text
+	}
+	return s.hide(text)
+}
+
+// showing is one value as it is written.
+type showing struct {
+	shower
+	text strings.Builder
+}
+
+func (w *showing) value(value ast.Value, depth int) {
+	switch value := value.(type) {
+	case ast.String:
+		w.text.WriteString(w.leaf(string(value)))
+	case *ast.Array:
+		w.list("[", "]", value.Len(), depth, func(i int) { w.value(value.Elem(i).Value, depth+1) })
+	case ast.Set:
+		if value.Len() == 0 {
+			w.text.WriteString("set()")
+			return
+		}
+		elements := value.Slice()
+		w.list("{", "}", len(elements), depth, func(i int) { w.value(elements[i].Value, depth+1) })
+	case ast.Object:
+		keys := value.Keys()
+		if name, ok := valueOf(value, "key").(ast.String); ok && authz.IsCredential(strings.ToLower(string(name))) {
+			keys = []*ast.Term{ast.StringTerm("key")} // a raw header
+		}
+		w.list("{", "}", len(keys), depth, func(i int) { w.pair(keys[i], value.Get(keys[i]), depth+1) })
+	default:
+		w.text.WriteString(shortText(value.String()))
+	}
+}
+
+func (w *showing) pair(key, value *ast.Term, depth int) {
+	w.value(key.Value, depth)
+	w.text.WriteString(": ")
+	if name, ok := key.Value.(ast.String); ok && authz.IsCredential(strings.ToLower(string(name))) {
+		w.text.WriteString(strconv.Quote(credentialMark))
+		return
+	}
+	w.value(value.Value, depth)
+}
+
+// list writes the first elements, and how many more there are.
+func (w *showing) list(begin, end string, length, depth int, element func(int)) {
+	w.text.WriteString(begin)
+	for i := range length {
+		if i > 0 {
+			w.text.WriteString(", ")
+		}
+		if i == maxElements || depth == maxNested || w.text.Len() > maxValue {
+			fmt.Fprintf(&w.text, "… %d more", length-i)
+			break
+		}
+		element(i)
+	}
+	w.text.WriteString(end)
+}
+
+// leaf is quoted, so that nothing in it moves a cursor. What is hidden is so before it is
+// cut: of a part of a credential nobody could tell.
+func (w *showing) leaf(text string) string {
+	long := len(text)
+	text = w.hidden(text[:min(long, maxRead)])
+	if long <= maxRead && len(text) <= maxLeaf {
+		return strconv.Quote(text)
+	}
+	return strconv.Quote(strings.ToValidUTF8(text[:min(len(text), maxLeaf)], "")+"…") + fmt.Sprintf(" (%d bytes)", long)
+}
+
+func shortText(text string) string {
+	if len(text) <= maxLeaf {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxLeaf], "") + "…"
+}
+
+// moment says of nanoseconds what they are: a time of our days, or a duration in whole
+// seconds. Nothing else is likely to be such a number.
+func moment(value ast.Value) string {
+	number, ok := value.(ast.Number)
+	n, err := strconv.ParseInt(string(number), 10, 64)
+	switch {
+	case !ok || err != nil:
+		return ""
+	case n > 1e18:
+		return " (" + time.Unix(0, n).UTC().Format(time.RFC3339) + ")"
+	case (n >= 1e9 || n <= -1e9) && n%1e9 == 0 && n < 1e17 && n > -1e17:
+		return " (" + time.Duration(n).String() + ")"
+	}
+	return ""
+}
