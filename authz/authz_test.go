@@ -19,6 +19,9 @@ func TestReasonsAreComplete(t *testing.T) {
 			t.Errorf("reason %d has no code of its own: %q", r, r)
 		}
 		seen[r.String()] = true
+		if named, known := ReasonNamed(r.String()); !known || named != r {
+			t.Errorf("ReasonNamed(%q) = %v, %v", r, named, known)
+		}
 		if r.Title() == "" {
 			t.Errorf("%v has no title", r)
 		}
@@ -28,6 +31,9 @@ func TestReasonsAreComplete(t *testing.T) {
 		if r.OAuthError() != "" && r.Status() >= 500 {
 			t.Errorf("%v blames the token for a fault of ours", r)
 		}
+	}
+	if named, known := ReasonNamed("second_signer"); known || named != Internal {
+		t.Errorf("a policy's reason is named %v", named)
 	}
 	if unknown := Reason(255); unknown.String() != "internal" || unknown.Status() != 500 {
 		t.Errorf("an unknown reason is %v, want internal", unknown)

@@ -224,6 +224,16 @@ func Codes(reasons []Reason) []string {
 	return codes
 }
 
+// ReasonNamed is the reason of a code; false where there is none, such as a policy's own.
+func ReasonNamed(code string) (Reason, bool) {
+	for r := range reasonCount {
+		if reasons[r].code == code {
+			return r, true
+		}
+	}
+	return Internal, false
+}
+
 // Error is the reason's code, so that a Reason can be wrapped and found again.
 func (r Reason) Error() string { return r.String() }
 

@@ -4,8 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/url"
-	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/countersign-io/countersign/authz"
 )
@@ -23,53 +23,85 @@ const (
 	shortest = 12
 	// mark stands where a credential stood.
 	mark = "[credential]"
+	// leastPassword is how long one is that is hidden within other words.
+	leastPassword = 6
 )
 
 // credentials take those of a request out of texts. The zero value takes none.
-type credentials struct{ replacer *strings.Replacer }
+type credentials struct {
+	// runs are all texts of the shortest length in them: what is cut from one is found, too.
+	runs map[string]bool
+	// secrets are told apart by nothing but what they are: passwords.
+	secrets []string
+}
 
-// credentialsOf finds the credentials of a request: each by itself, and its parts, since
-// a policy that decodes a token may repeat its signature alone.
+// credentialsOf finds the credentials of a request: each by itself, and what they are made
+// of, since a policy that decodes a token may repeat its signature alone.
 func credentialsOf(request *authz.Request) credentials {
-	var found []string
+	c := credentials{runs: map[string]bool{}}
 	for _, field := range request.Headers {
 		if authz.IsCredential(field.Name) {
-			found = append(found, parts(field.Value)...)
+			c.take(field.Value)
 		}
 	}
 	if _, query, there := strings.Cut(request.Target, "?"); there {
 		values, _ := url.ParseQuery(query) // what cannot be decoded is not told either
 		for _, token := range values["access_token"] {
-			found = append(found, parts(token)...)
+			c.take(token)
 		}
 	}
-	found = slices.DeleteFunc(found, func(s string) bool { return len(s) < shortest })
-	// A replacer takes the first that fits: the whole goes before its parts.
-	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) })
-	var pairs []string
-	for _, credential := range found {
-		pairs = append(pairs, credential, mark)
-	}
-	return credentials{replacer: strings.NewReplacer(pairs...)}
+	return c
 }
 
-// parts are the credentials of a header's value, what they are made of, and the last
-// part of each as OPA's io.jwt.decode has it.
-func parts(credential string) []string {
-	found := strings.FieldsFunc(credential, func(c rune) bool { return strings.ContainsRune(" \t,;=\"", c) })
-	for _, part := range slices.Clone(found) {
+// take takes the credentials of a header's value, the last part of each as OPA's
+// io.jwt.decode has it, and what is in a password's place.
+func (c *credentials) take(value string) {
+	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" \t,;=\"", r) }) {
+		c.add(part)
 		segments := strings.Split(part, ".")
-		found = append(found, segments...)
 		if signature, err := base64.RawURLEncoding.DecodeString(segments[len(segments)-1]); err == nil {
-			found = append(found, hex.EncodeToString(signature))
+			c.add(hex.EncodeToString(signature))
+		}
+		if decoded, err := base64.RawStdEncoding.DecodeString(part); err == nil && utf8.Valid(decoded) {
+			if _, password, is := strings.Cut(string(decoded), ":"); is && password != "" {
+				c.secrets = append(c.secrets, string(decoded), password)
+			}
 		}
 	}
-	return found
 }
 
+func (c *credentials) add(part string) {
+	for i := 0; i+shortest <= len(part); i++ {
+		c.runs[part[i:i+shortest]] = true
+	}
+}
+
+// hide puts the mark in place of each run that is a credential's. A short password is
+// hidden where it is all of a text.
 func (c credentials) hide(text string) string {
-	if c.replacer == nil {
+	for _, secret := range c.secrets {
+		if text == secret {
+			return mark
+		}
+		if len(secret) >= leastPassword {
+			text = strings.ReplaceAll(text, secret, mark)
+		}
+	}
+	if len(c.runs) == 0 {
 		return text
 	}
-	return c.replacer.Replace(text)
+	var shown strings.Builder
+	hidden := 0 // where what is hidden ends
+	for i := range len(text) {
+		if i+shortest <= len(text) && c.runs[text[i:i+shortest]] {
+			if hidden <= i {
+				shown.WriteString(mark)
+			}
+			hidden = i + shortest
+		}
+		if hidden <= i {
+			shown.WriteByte(text[i])
+		}
+	}
+	return shown.String()
 }

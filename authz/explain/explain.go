@@ -65,6 +65,11 @@ type Explanation struct {
 	// Request is the method, host and path that were asked for, without the query.
 	Request []Fact
 	Steps   []Step
+	// Check is what refused, or nil where the policy has the last word.
+	Check *Check
+	// Facts are what the check came to know, of which the policy decides. They hold the
+	// request's credentials.
+	Facts *authz.Facts
 
 	hidden credentials
 }
@@ -92,6 +97,7 @@ type Checker struct {
 	known time.Time
 	// kept is what the pipeline offered for the record. There is room for it.
 	kept chan authz.Record
+	said Said
 }
 
 var (
@@ -110,12 +116,14 @@ type Stores struct {
 	Consents    authz.Consents
 	Owners      authz.Owners
 	Revocations authz.Revocations
+	// Said reads a token that was refused; nil tells nothing of it.
+	Said Said
 }
 
 // New returns a Checker that decides by the snapshot and the stores, as if the request
 // came at now; nil means the clock.
 func New(snapshot *authz.Snapshot, stores Stores, now func() time.Time) *Checker {
-	c := &Checker{kept: make(chan authz.Record, 1)}
+	c := &Checker{kept: make(chan authz.Record, 1), said: stores.Said}
 	c.pipeline.Now, c.pipeline.Pseudonyms, c.pipeline.Recorder, c.pipeline.Limiter = now, c, c, unspent{}
 	if stores.Consents != nil {
 		c.pipeline.Consents = keptConsents{stores.Consents, c}
@@ -163,7 +171,7 @@ func (c *Checker) Explain(ctx context.Context) (*Explanation, error) {
 	case record := <-c.kept:
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		t := &telling{calls: c.calls, known: c.known, decision: record.Decision, facts: record.Facts, hidden: credentialsOf(record.Facts.Request)}
+		t := &telling{calls: c.calls, known: c.known, decision: record.Decision, facts: record.Facts, hidden: credentialsOf(record.Facts.Request), said: c.said}
 		return t.explanation(), nil
 	case <-ctx.Done():
 		return nil, errUnfinished

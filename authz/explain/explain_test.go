@@ -3,8 +3,9 @@ package explain
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ type fakeSteps struct {
 	// hangs answer only when the check's time is over, which they end.
 	hangs  map[step]bool
 	cancel context.CancelFunc
+	said   Said
 	// revoked says that the token is, and unread that what is revoked is not known.
 	revoked, unread bool
 }
@@ -117,7 +119,7 @@ func explained(t *testing.T, f *fakeSteps, target string, headers ...authz.Heade
 	snapshot := &authz.Snapshot{Revision: "r", Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f}
 	request := &authz.Request{API: "bank", Method: "GET", Host: "api.example", Target: target, Headers: headers}
 	now := func() time.Time { return testTime }
-	checker := New(snapshot, Stores{Consents: f, Owners: f, Revocations: f}, now)
+	checker := New(snapshot, Stores{Consents: f, Owners: f, Revocations: f, Said: f.said}, now)
 	decision := checker.Check(ended(t, f), request)
 	e, err := checker.Explain(t.Context())
 	if err != nil {
@@ -417,34 +419,115 @@ func TestCredentialsDoNotHideReasons(t *testing.T) {
 	}
 }
 
-// TestUnverifiedClaims tells what a refused token says of itself, if it can be read.
+// TestUnverifiedClaims tells what a refused token says of itself, as far as it is fit to
+// be shown.
 func TestUnverifiedClaims(t *testing.T) {
-	header, claims := `{"typ":"at+jwt","alg":"ES256"}`, `{"iss":"https://auth.example","aud":["a","b"],"exp":1795255200,"nbf":"soon","cnf":{"x5t#S256":"thumb","jkt":"key"},"sub":7}`
-	signed := encode(header) + "." + encode(claims) + ".c2lnbmF0dXJl"
+	f := newFakes()
+	f.faults = map[step]error{verifying: authz.TokenExpired}
+	f.said = func(*authz.Request) (header, claims map[string]any) {
+		return map[string]any{"typ": "at+jwt"}, map[string]any{
+			"iss": strings.Repeat("a", maxClaim+1), "aud": []any{"a", "b"}, "exp": json.Number("1795255200"), "nbf": "soon",
+			"cnf": map[string]any{"x5t#S256": "thumb", "jkt": "key"}, "sub": 7}
+	}
+	e, _ := explained(t, f, "/a")
+	for name, want := range map[string][]string{
+		"typ": {"at+jwt"}, "aud": {"a", "b"}, "exp": {"2026-11-21T10:00:00Z", "0s after the request"}, "x5t#S256": {"thumb"}, "jkt": {"key"},
+		"nbf": nil, "iss": nil, "sub": nil,
+	} {
+		if diff := cmp.Diff(want, said(e, "token", "unverified "+name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	want := []Fact{{"exp", []string{"2026-11-21T10:00:00Z", "0s after the request"}}}
+	if e.Check == nil || !cmp.Equal(want, e.Check.Saw) || e.Check.Step != "token" || e.Check.Looked != "the token in the Authorization header" {
+		t.Errorf("the check is told as %+v, want what it saw of the token: %v", e.Check, want)
+	}
+	f.said = nil
+	if e, _ = explained(t, f, "/a"); said(e, "token", "unverified typ") != nil {
+		t.Error("a token is read that nobody reads")
+	}
+}
+
+// TestEveryOtherReasonHasItsCheck holds that a refusal of ours is told with what was
+// looked at, what is expected and what there is to do, but for a token's checks.
+func TestEveryOtherReasonHasItsCheck(t *testing.T) {
+	for reason, check := range native {
+		if check.Section == "" || check.Looked == "" || check.Expects == "" || check.Change == "" {
+			t.Errorf("%v: %+v", reason, check)
+		}
+		if check.Step != "" && !slices.Contains(names[:], check.Step) {
+			t.Errorf("%v is of %q, which is no step", reason, check.Step)
+		}
+	}
+}
+
+// TestWhatRefusedSaw holds the values that a refusal of ours is about.
+func TestWhatRefusedSaw(t *testing.T) {
 	tests := []struct {
-		name, value, fact string
-		want              []string
+		name   string
+		target string
+		change func(*fakeSteps)
+		step   string
+		want   []Fact
 	}{
-		{"the issuer", "Bearer " + signed, "iss", []string{"https://auth.example"}},
-		{"audiences", "Bearer " + signed, "aud", []string{"a", "b"}},
-		{"the end", "Bearer " + signed, "exp", []string{"2026-11-21T10:00:00Z", "0s after the request"}},
-		{"the certificate", "Bearer " + signed, "x5t#S256", []string{"thumb"}},
-		{"the key", "DPoP " + signed, "jkt", []string{"key"}},
-		{"a time that is none", "Bearer " + signed, "nbf", nil},
-		{"what is no token", "Bearer a.b.c", "iss", nil},
-		{"what is nothing", "", "iss", nil},
-		{"a token over the limit", "Bearer " + signed + strings.Repeat("a", maxUnverified), "iss", nil},
-		{"a claim over the limit", "Bearer " + encode(header) + "." + encode(fmt.Sprintf(`{"iss":%q}`, strings.Repeat("a", maxClaim+1))) + ".", "iss", nil},
+		{"a path", "/a//b?access_token=zz", func(*fakeSteps) {}, "path", []Fact{{"path", []string{"/a//b"}}}},
+		{"a method", "/a", func(f *fakeSteps) {
+			f.match = authz.Match{API: "bank", Allowed: []string{"PUT"}}
+			f.faults = map[step]error{matching: authz.UnknownMethod}
+		}, "operation", []Fact{{"api", []string{"bank"}}, {"request", []string{"GET /a"}}, {"known methods", []string{"PUT"}}}},
+		{"a certificate's roles", "/a", func(f *fakeSteps) {
+			f.match.Operation.PSD2 = [][]string{{"PSP_AI"}}
+			f.certificate = &authz.Certificate{Identity: &authz.Identity{NotAfter: testTime.Add(time.Hour), PSD2: &authz.PSD2{Roles: []string{"PSP_PI"}}}}
+		}, "certificate", []Fact{{"needs", []string{"PSP_AI"}}, {"valid until", []string{"2026-11-21T11:00:00Z", "1h0m0s after the request"}}, {"psd2 roles", []string{"PSP_PI"}}}},
+		{"scopes", "/a", func(f *fakeSteps) { f.token.Caller.Scopes = []string{"payments"} },
+			"scopes", []Fact{{"needs", []string{"a token with accounts of a customer"}}, {"caller", []string{"customer"}}, {"scopes", []string{"payments"}}}},
+		{"a client's address", "/a", func(f *fakeSteps) { f.token.Addresses = elsewhere }, "token", []Fact{{"expected", []string{"192.0.2.0/24"}}}},
+		{"an audience", "/a", func(f *fakeSteps) {
+			f.match.Operation.Audiences = []string{"https://api.example"}
+			f.faults = map[step]error{verifying: authz.TokenAudience}
+		}, "token", []Fact{{"expected", []string{"https://api.example"}}}},
+		{"a body", "/a", func(f *fakeSteps) { f.faults = map[step]error{inspecting: authz.ContentType} }, "objects", []Fact{{"content-type", []string{"text/plain"}}}},
+		{"what the policy refuses", "/a", func(f *fakeSteps) { f.verdict = authz.Verdict{Reason: "closed"} }, "", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFakes()
-			f.faults = map[step]error{verifying: authz.TokenExpired}
-			e, _ := explained(t, f, "/a", authz.Header{Name: "authorization", Value: test.value})
-			if diff := cmp.Diff(test.want, said(e, "token", "unverified "+test.fact)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", test.fact, diff)
+			test.change(f)
+			e, _ := explained(t, f, test.target, authz.Header{Name: "content-type", Value: "text/plain"})
+			got := Check{}
+			if e.Check != nil {
+				got = *e.Check
+			}
+			if diff := cmp.Diff(test.want, got.Saw); diff != "" || got.Step != test.step {
+				t.Errorf("step %q saw (-want +got):\n%s", got.Step, diff)
 			}
 		})
+	}
+}
+
+// TestRunsOfCredentialsAreHidden holds that no run of a credential stays, however it was cut.
+func TestRunsOfCredentialsAreHidden(t *testing.T) {
+	token := encode(`{"alg":"ES256"}`) + "." + encode(`{"sub":"ann"}`) + "." + encode("not really a signature")
+	basic := base64.StdEncoding.EncodeToString([]byte("alice:secret"))
+	c := credentialsOf(&authz.Request{Target: "/a?access_token=0123456789abcdef", Headers: authz.Headers{
+		{Name: "authorization", Value: "Bearer " + token}, {Name: "proxy-authorization", Value: "Basic " + basic}, {Name: "cookie", Value: "sid=session-of-ann-0001"},
+	}})
+	for text, want := range map[string]string{
+		"token " + token:                                                        "token " + mark,
+		"its first part " + token[:20] + "…":                                    "its first part " + mark + "…",
+		"from the middle: " + token[5:30] + ",":                                 "from the middle: " + mark + ",",
+		"its signature " + hex.EncodeToString([]byte("not really a signature")): "its signature " + mark,
+		"in the query: 0123456789abcdef":                                        "in the query: " + mark,
+		"sid is session-of-ann-0001":                                            "sid is " + mark,
+		basic:                                                                   mark,
+		"alice:secret":                                                          mark,
+		"secret":                                                                mark,
+		"the secret of alice":                                                   "the " + mark + " of alice",
+		"what is no credential, é":                                              "what is no credential, é",
+	} {
+		if got := c.hide(text); got != want {
+			t.Errorf("hide(%q) = %q, want %q", text, got, want)
+		}
 	}
 }
 

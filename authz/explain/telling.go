@@ -15,6 +15,7 @@ type telling struct {
 	decision *authz.Decision
 	facts    *authz.Facts
 	hidden   credentials
+	said     Said
 	// refusing is where the check ended.
 	refusing place
 }
@@ -49,7 +50,7 @@ func (t *telling) explanation() *Explanation {
 	t.refusing = t.refusedAt()
 	request := &words{hidden: t.hidden}
 	t.request(request)
-	e := &Explanation{Decision: *t.decision, Time: t.facts.Time, Request: request.facts, hidden: t.hidden}
+	e := &Explanation{Decision: *t.decision, Time: t.facts.Time, Request: request.facts, Check: t.check(), Facts: t.facts, hidden: t.hidden}
 	for at, tell := range [...]func(*words){
 		atPath: t.path, atOperation: t.operation, atCertificate: t.certificate, atToken: t.token, atRevocation: t.revocation, atScopes: t.scopes,
 		atObjects: t.objects, atConsent: t.consent, atOwnership: t.ownership, atRegion: t.region, atPolicy: t.policy,

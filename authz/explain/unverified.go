@@ -1,31 +1,27 @@
 package explain
 
 import (
-	"encoding/base64"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
 )
 
-// Limits on what is read of a token that was refused.
-const (
-	maxUnverified = 16 << 10
-	maxDepth      = 16
-	maxClaim      = 256
-)
+// maxClaim bounds what is told of one claim.
+const maxClaim = 256
 
-// unverified tells what a refused token says of itself, which anybody may have
-// written: without its exp nobody can tell why it is expired.
-func unverified(w *words, request *authz.Request, now time.Time) {
-	value, _ := request.Headers.Value("authorization")
-	_, credential, _ := strings.Cut(value, " ")
-	segments := strings.Split(credential, ".")
-	if len(segments) != 3 || len(credential) > maxUnverified {
+// Said reads what a token says of itself, which anybody may have written: nil maps where it
+// cannot be read.
+type Said func(*authz.Request) (header, claims map[string]any)
+
+// unverified tells what a refused token says of itself: without its exp nobody can tell
+// why it is expired.
+func (t *telling) unverified(w *words) {
+	if t.said == nil {
 		return
 	}
-	header, claims := object(segments[0]), object(segments[1])
+	now := t.facts.Time
+	header, claims := t.said(t.facts.Request)
 	for _, name := range []string{"typ", "alg", "kid"} {
 		w.say("unverified "+name, claim(header[name])...)
 	}
@@ -40,20 +36,6 @@ func unverified(w *words, request *authz.Request, now time.Time) {
 			w.say("unverified "+name, claim(confirmation[name])...)
 		}
 	}
-}
-
-// object is nil where a part of a token is no object in base64url.
-func object(segment string) map[string]any {
-	text, err := base64.RawURLEncoding.DecodeString(segment)
-	if err != nil {
-		return nil
-	}
-	value, err := authz.ParseJSON(text, maxDepth)
-	if err != nil {
-		return nil
-	}
-	found, _ := value.(map[string]any)
-	return found
 }
 
 // claim is a string, or the strings of an array.

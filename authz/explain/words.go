@@ -71,12 +71,16 @@ func (t *telling) certificate(w *words) {
 		w.say("certificate", "none was presented")
 		return
 	}
-	w.say("thumbprint", base64.RawURLEncoding.EncodeToString(certificate.Thumbprint[:]))
+	w.say("thumbprint", thumbprint(certificate))
 	if certificate.Identity == nil {
 		w.say("identity", "not known: only the thumbprint was forwarded")
 		return
 	}
 	t.identity(w, certificate.Identity)
+}
+
+func thumbprint(c *authz.Certificate) string {
+	return base64.RawURLEncoding.EncodeToString(c.Thumbprint[:])
 }
 
 func (t *telling) identity(w *words, i *authz.Identity) {
@@ -99,7 +103,7 @@ func (t *telling) token(w *words) {
 	token := t.facts.Token
 	switch {
 	case t.refusing == atToken && token == nil:
-		unverified(w, t.facts.Request, t.facts.Time)
+		t.unverified(w)
 		return
 	case token == nil:
 		w.say("token", "none was sent; none is needed")

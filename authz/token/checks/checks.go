@@ -106,7 +106,7 @@ func Run(ctx context.Context, by *authz.Snapshot, revocations authz.Revocations,
 		return nil, errors.New(decision.Detail)
 	}
 	// What was not offered for the record is no check's.
-	facts, said := (<-t.kept).Facts, readSaid(request)
+	facts, said := (<-t.kept).Facts, ReadSaid(request)
 	if failure != nil {
 		facts.Token = nil
 	}
@@ -130,6 +130,13 @@ func results(s sent, failed int) []Result {
 		}
 	}
 	return told
+}
+
+// Find is the failure of a token that a decision tells of by its reason and detail, or nil
+// where it is of something else.
+func Find(d authz.Decision) *Failure {
+	failure, _ := find(d)
+	return failure
 }
 
 // find is the failure that a decision tells of, and its place in Order; it is nil for an

@@ -332,3 +332,24 @@ func TestASignatureIsNotSaid(t *testing.T) {
 		t.Errorf("Said = %v, want claims, and typ, alg and kid", report.Said)
 	}
 }
+
+// TestOnlyATokenIsSaid reads nothing of what is none, or is too large.
+func TestOnlyATokenIsSaid(t *testing.T) {
+	for _, value := range []string{"", "Bearer", "Bearer a.b", "Bearer a.b.c", "Bearer W10.W10.c", "Bearer e30.e30.c" + strings.Repeat("a", maxSaid)} {
+		said := ReadSaid(&authz.Request{Headers: authz.Headers{{Name: "authorization", Value: value}}})
+		if said.Header != nil || said.Claims != nil {
+			t.Errorf("ReadSaid(%.20q) = %v, want nothing", value, said)
+		}
+	}
+}
+
+// TestFind holds that a decision without its token is found by its reason and detail.
+func TestFind(t *testing.T) {
+	found := Find(authz.Decision{Reason: authz.TokenMalformed, Detail: "token: token_malformed: header has jwk"})
+	if found == nil || found.Check.What != "the header brings no key of its own" || found.Advice != tellIssuer {
+		t.Errorf("Find() = %+v, want that the header brings a key", found)
+	}
+	if found := Find(authz.Decision{Reason: authz.UnknownPath}); found != nil {
+		t.Errorf("Find() = %+v of what is no token's", found)
+	}
+}

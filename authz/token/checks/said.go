@@ -20,7 +20,8 @@ const (
 	maxDepth = 16
 )
 
-func readSaid(request *authz.Request) Said {
+// ReadSaid reads the token in a request's Authorization header.
+func ReadSaid(request *authz.Request) Said {
 	value, _ := request.Headers.Value("authorization")
 	_, credential, _ := strings.Cut(value, " ")
 	segments := strings.Split(strings.TrimLeft(credential, " "), ".")

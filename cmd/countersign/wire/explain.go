@@ -8,6 +8,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/explain"
 	"github.com/countersign-io/countersign/authz/token"
+	"github.com/countersign-io/countersign/authz/token/checks"
 	"github.com/countersign-io/countersign/authz/token/jwks"
 )
 
@@ -28,7 +29,7 @@ func (l *Loaded) Explain(ctx context.Context, now func() time.Time, log *slog.Lo
 	if err != nil {
 		return nil, nil, err
 	}
-	stores := explain.Stores{Revocations: revocations}
+	stores := explain.Stores{Revocations: revocations, Said: said}
 	if l.Owners != nil {
 		stores.Owners = l.Owners
 	}
@@ -36,6 +37,12 @@ func (l *Loaded) Explain(ctx context.Context, now func() time.Time, log *slog.Lo
 		stores.Consents = l.Consents
 	}
 	return explain.New(snapshot, stores, now), release, nil
+}
+
+// said is what a token says of itself, as the token command tells it.
+func said(request *authz.Request) (header, claims map[string]any) {
+	read := checks.ReadSaid(request)
+	return read.Header, read.Claims
 }
 
 // apart is a snapshot beside a System's, as Explain says.
