@@ -278,16 +278,6 @@ func (r *Replayed) Error() string { return r.Err.Error() }
 // Unwrap returns what wraps ProofReplayed.
 func (r *Replayed) Unwrap() error { return r.Err }
 
-// ReasonCalled is the Reason of a code, if there is one.
-func ReasonCalled(code string) (Reason, bool) {
-	for reason := range reasonCount {
-		if reasons[reason].code == code {
-			return reason, true
-		}
-	}
-	return Internal, false
-}
-
 // ReasonOf finds the Reason in err's chain. An error without one is Internal:
 // it is a fault of ours, and its text is for the record, never for the caller.
 func ReasonOf(err error) Reason {

@@ -29,7 +29,7 @@ func observingBank(t *testing.T, observe string) (*bank.Bank, *wire.System) {
 
 // enforcedAlways reports a reason of a story that nothing can have observed.
 func enforcedAlways(code string) bool {
-	reason, native := authz.ReasonCalled(code)
+	reason, native := authz.ReasonNamed(code)
 	return native && !reason.Observable() && reason != authz.StepUpRequired
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +38,8 @@ type question struct {
 	hide  func(string) string
 	// more are what an evaluation needs besides; nil is nothing.
 	more func() []opa.EvalOption
+	// withheld hides numbers, too, that may be somebody's.
+	withheld bool
 }
 
 // Explain tells why Decide decides on the facts as it does. It evaluates them once more
@@ -51,13 +54,24 @@ func (e *Engine) Explain(ctx context.Context, facts *authz.Facts, hide func(stri
 	return e.subject.explain(ctx, question{input: input, at: facts.Time, id: facts.ID, hide: hide}), nil
 }
 
-// ExplainKept is Explain of a kept input, with Replay's errors.
-func (e *Engine) ExplainKept(ctx context.Context, input authz.Input, at time.Time, id authz.DecisionID) (*Explanation, error) {
+// ExplainKept is Explain of a kept input, with Replay's errors. Unless it is told in clear,
+// texts that may name people and objects are withheld: all that neither the policy nor the
+// record of a decision says, each by a number of its own.
+func (e *Engine) ExplainKept(ctx context.Context, input authz.Input, at time.Time, id authz.DecisionID, clear bool) (*Explanation, error) {
 	document, err := e.kept(&input)
 	if err != nil {
 		return nil, err
 	}
-	return e.subject.explain(ctx, question{input: document, at: at, id: id}), nil
+	return e.subject.explain(ctx, e.subject.ofKept(document, at, id, clear)), nil
+}
+
+// ofKept is the question of a kept input, which says who called only where that is wanted.
+func (s *subject) ofKept(document ast.Value, at time.Time, id authz.DecisionID, clear bool) question {
+	q := question{input: document, at: at, id: id}
+	if !clear {
+		q.hide, q.withheld = s.pseudonymsFor(document).hide, true
+	}
+	return q
 }
 
 // Explain is Engine.Explain. What the policy asks of the network it is asked once, as Decide
@@ -72,6 +86,23 @@ func (p *Peer) Explain(ctx context.Context, facts *authz.Facts, hide func(string
 		asked := p.network.ask(facts)
 		_, _ = p.evaluate(ctx, input, facts.Time, facts.ID, asked.options()...) // for the answers
 		asked.recalled = true
+		q.more = asked.options
+	}
+	return p.subject.explain(ctx, q), nil
+}
+
+// ExplainKept is Engine.ExplainKept. The network is not asked, as for Replay.
+func (p *Peer) ExplainKept(ctx context.Context, input authz.Input, at time.Time, id authz.DecisionID, clear bool) (*Explanation, error) {
+	document, err := p.recalled(&input)
+	if err != nil {
+		return nil, err
+	}
+	q := p.subject.ofKept(document, at, id, clear)
+	if p.network != nil {
+		asked, err := p.network.recall(input.Answers, id)
+		if err != nil {
+			return nil, fmt.Errorf("policy: input: %w: %w", ErrDocument, err)
+		}
 		q.more = asked.options
 	}
 	return p.subject.explain(ctx, q), nil
@@ -101,7 +132,7 @@ func (s *subject) explain(ctx context.Context, q question) *Explanation {
 		condition := w.told(w.last, 0)
 		told.Stopped = &condition
 	}
-	told.Refusals = refusalsOf(result)
+	told.Refusals = w.refusals(result)
 	told.Rules = w.explained()
 	return told
 }
@@ -112,7 +143,7 @@ func (s *subject) watched(ctx context.Context, q question, asDecided bool) (*wat
 	cancel := topdown.NewCancel()
 	stop := context.AfterFunc(ctx, cancel.Cancel)
 	defer stop()
-	w := &watch{shower: shower{q.hide}, subject: s, runs: map[uint64]*run{}, rules: map[spot][]*run{}, cancel: cancel}
+	w := &watch{shower: shower{q.hide, q.withheld}, subject: s, runs: map[uint64]*run{}, rules: map[spot][]*run{}, cancel: cancel}
 	var more []opa.EvalOption
 	if q.more != nil {
 		more = q.more()
@@ -131,9 +162,9 @@ func (s *subject) watched(ctx context.Context, q question, asDecided bool) (*wat
 	return w, result.Value, nil
 }
 
-// refusalsOf are a result's, with the objects that they are about, or none where they
+// refusals are a result's, with the objects that they are about, or none where they
 // cannot be read.
-func refusalsOf(result ast.Value) []Refusal {
+func (w *watch) refusals(result ast.Value) []Refusal {
 	object, ok := result.(ast.Object)
 	if !ok {
 		return nil
@@ -143,7 +174,7 @@ func refusalsOf(result ast.Value) []Refusal {
 	terms, _ := elements(valueOf(object, "refusals"))
 	for _, term := range terms {
 		if len(refusals) < maxKeys {
-			refusals = append(refusals, refusalOf(term.Value))
+			refusals = append(refusals, w.refusal(term.Value))
 		}
 	}
 	refusals = slices.DeleteFunc(refusals, func(r Refusal) bool { return !authz.IsCode(r.Code) })
@@ -163,8 +194,8 @@ func btoi(b bool) int {
 	return 0
 }
 
-// refusalOf is a requirement: a code, or a code and an object.
-func refusalOf(value ast.Value) Refusal {
+// refusal is a requirement: a code, or a code and an object.
+func (w *watch) refusal(value ast.Value) Refusal {
 	switch value := value.(type) {
 	case ast.String:
 		return Refusal{Code: string(value)}
@@ -172,7 +203,7 @@ func refusalOf(value ast.Value) Refusal {
 		if keys := value.Keys(); len(keys) == 1 {
 			code, _ := keys[0].Value.(ast.String)
 			about, _ := value.Get(keys[0]).Value.(ast.String)
-			return Refusal{Code: string(code), For: strings.ToValidUTF8(shortText(string(about)), "")}
+			return Refusal{Code: string(code), For: strings.ToValidUTF8(shortText(w.hidden(string(about))), "")}
 		}
 	}
 	return Refusal{}
@@ -181,15 +212,11 @@ func refusalOf(value ast.Value) Refusal {
 // explained are the rules that were looked at.
 func (w *watch) explained() []ExplainedRule {
 	var rules []ExplainedRule
-	for at, runs := range w.rules {
-		if len(runs[0].rule.Head.Args) > 0 {
-			continue
+	for _, at := range slices.SortedFunc(maps.Keys(w.rules), spot.compare) {
+		if runs := w.rules[at]; len(runs[0].rule.Head.Args) == 0 {
+			rules = append(rules, w.rule(at, runs))
 		}
-		rules = append(rules, w.rule(at, runs))
 	}
-	slices.SortFunc(rules, func(a, b ExplainedRule) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Name, b.Name))
-	})
 	return rules
 }
 
@@ -265,7 +292,7 @@ func (w *watch) told(s *snapshot, depth int) Condition {
 // Limits on what is told of what a condition rests upon.
 const (
 	maxWhy     = 3
-	maxBecause = 4
+	maxBecause = 6
 )
 
 // because are the rules that a condition rests upon, and what failed in it.
@@ -367,6 +394,7 @@ func (w *watch) runsOf(ref ast.Ref) []*run {
 			runs = append(runs, w.rules[spotOf(each)]...)
 		}
 	}
+	slices.SortStableFunc(runs, func(a, b *run) int { return spotOf(a.rule).compare(spotOf(b.rule)) })
 	return runs
 }
 

@@ -181,7 +181,7 @@ func TestKeptInputsAreExplainedAsLiveOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := e.ExplainKept(t.Context(), *input, facts.Time, facts.ID)
+	kept, err := e.ExplainKept(t.Context(), *input, facts.Time, facts.ID, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,8 +190,41 @@ func TestKeptInputsAreExplainedAsLiveOnes(t *testing.T) {
 	}
 	further := own(t, "package site\n\ndecision := input.request.host == \"a\"\n")
 	var lacking *Undetermined
-	if _, err := further.ExplainKept(t.Context(), *input, facts.Time, facts.ID); !errors.As(err, &lacking) {
+	if _, err := further.ExplainKept(t.Context(), *input, facts.Time, facts.ID, true); !errors.As(err, &lacking) {
 		t.Errorf("ExplainKept() = %v, want that it is undetermined", err)
+	}
+}
+
+// TestKeptInputsAreExplainedWithoutNames holds that nobody is named who is not asked for,
+// and that two who are not the same can be told apart.
+func TestKeptInputsAreExplainedWithoutNames(t *testing.T) {
+	e := standardEngine(t)
+	facts := fullFacts()
+	facts.Owned, facts.Token.Caller.Subject, facts.Consent.Subject = nil, "zz-ann", "zz-bob"
+	input, err := e.Inputs(false).Input(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := e.ExplainKept(t.Context(), *input, facts.Time, facts.ID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("%+v", told)
+	for _, name := range []string{"22289", "zz-", "c-1"} {
+		if strings.Contains(text, name) {
+			t.Errorf("%q is told:\n%s", name, text)
+		}
+	}
+	if len(told.Refusals) != 3 || !strings.HasPrefix(told.Refusals[1].For, "[withheld ") {
+		t.Errorf("refusals are %v, want those of an object that is withheld", told.Refusals)
+	}
+	for _, rule := range told.Rules {
+		if rule.Reason == "consent_subject" && rule.Role == Satisfies {
+			saw := rule.Failures[0].Saw
+			if len(saw) != 2 || saw[0].Value == saw[1].Value || !strings.HasPrefix(saw[0].Value, `"[withheld `) {
+				t.Errorf("it saw %v, want two who are told apart", saw)
+			}
+		}
 	}
 }
 

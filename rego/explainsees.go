@@ -8,8 +8,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/topdown"
-
-	"github.com/countersign-io/countersign/authz"
 )
 
 var (
@@ -196,7 +194,7 @@ func isCredentialRef(ref ast.Ref) bool {
 		return false
 	}
 	name, _ := ref[len(headersPath)].Value.(ast.String)
-	return authz.IsCredential(strings.ToLower(string(name)))
+	return isSecret(string(name))
 }
 
 // fromData tells data, or the value of a rule that nothing but its name stands for.

@@ -14,6 +14,8 @@ type wording struct {
 	rules map[spot]*writtenRule
 	// conditions are those of each file, outer ones before what stands in them.
 	conditions map[string][]*ast.Expr
+	// constants are the texts in it.
+	constants map[string]bool
 }
 
 type writtenRule struct {
@@ -24,7 +26,7 @@ type writtenRule struct {
 
 // wordingOf indexes modules as they were parsed.
 func wordingOf(modules map[string]*ast.Module, decision ast.Ref) *wording {
-	w := &wording{rules: map[spot]*writtenRule{}, conditions: map[string][]*ast.Expr{}}
+	w := &wording{rules: map[spot]*writtenRule{}, conditions: map[string][]*ast.Expr{}, constants: map[string]bool{}}
 	for _, module := range modules {
 		for _, rule := range module.Rules {
 			title := titleOf(rule)
@@ -37,6 +39,12 @@ func wordingOf(modules map[string]*ast.Module, decision ast.Ref) *wording {
 			}
 		}
 		w.inherit(module)
+		ast.WalkTerms(module, func(term *ast.Term) bool {
+			if text, ok := term.Value.(ast.String); ok {
+				w.constants[string(text)] = true
+			}
+			return false
+		})
 	}
 	return w
 }
@@ -62,6 +70,10 @@ func (w *wording) inherit(module *ast.Module) {
 			told.reason = code
 		}
 	}
+}
+
+func (s spot) compare(other spot) int {
+	return cmp.Or(cmp.Compare(s.file, other.file), cmp.Compare(s.row, other.row), cmp.Compare(s.col, other.col))
 }
 
 func titleOf(rule *ast.Rule) string {

@@ -107,15 +107,9 @@ func (p *Peer) given(facts *authz.Facts) (ast.Value, error) {
 // answered then is among the input, and a policy that asks anything else is Undetermined.
 // How a body was parsed then stands, whatever the descriptors are now.
 func (p *Peer) Replay(ctx context.Context, input authz.Input, at time.Time, id authz.DecisionID) (authz.Verdict, error) {
-	if needs := p.needs(&input); len(needs) > 0 {
-		return authz.Verdict{}, &Undetermined{Needs: needs}
-	}
-	document, err := parsedDocument(input.Document)
+	document, err := p.recalled(&input)
 	if err != nil {
-		return authz.Verdict{}, fmt.Errorf("policy: input: %w: %w", ErrDocument, err)
-	}
-	if p.skipBody {
-		document = withoutKeys(document, func(key *ast.Term) bool { return key.Equal(peerKeys.body) || key.Equal(peerKeys.truncated) })
+		return authz.Verdict{}, err
 	}
 	if p.network == nil {
 		return p.decide(p.evaluate(ctx, document, at, id))
@@ -129,6 +123,21 @@ func (p *Peer) Replay(ctx context.Context, input authz.Input, at time.Time, id a
 		return authz.Verdict{}, &Undetermined{Needs: asked.lacking}
 	}
 	return verdict, err
+}
+
+// recalled is a kept input, where it holds all that the policy reads.
+func (p *Peer) recalled(input *authz.Input) (ast.Value, error) {
+	if needs := p.needs(input); len(needs) > 0 {
+		return nil, &Undetermined{Needs: needs}
+	}
+	document, err := parsedDocument(input.Document)
+	if err != nil {
+		return nil, fmt.Errorf("policy: input: %w: %w", ErrDocument, err)
+	}
+	if p.skipBody {
+		document = withoutKeys(document, func(key *ast.Term) bool { return key.Equal(peerKeys.body) || key.Equal(peerKeys.truncated) })
+	}
+	return document, nil
 }
 
 // needs are the references by which the policy may read what the input lacks.

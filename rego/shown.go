@@ -28,6 +28,8 @@ const credentialMark = "[credential]"
 type shower struct {
 	// hide takes credentials out of a text; nil takes none.
 	hide func(string) string
+	// numbers says that those are hidden, too, which may be somebody's.
+	numbers bool
 }
 
 func (s shower) show(value ast.Value) string {
@@ -90,10 +92,16 @@ func (w *showing) value(value ast.Value, depth int) {
 		w.list("{", "}", len(elements), depth, func(i int) { w.value(elements[i].Value, depth+1) })
 	case ast.Object:
 		keys := value.Keys()
-		if name, ok := valueOf(value, "key").(ast.String); ok && authz.IsCredential(strings.ToLower(string(name))) {
+		if name, ok := valueOf(value, "key").(ast.String); ok && isSecret(string(name)) {
 			keys = []*ast.Term{ast.StringTerm("key")} // a raw header
 		}
 		w.list("{", "}", len(keys), depth, func(i int) { w.pair(keys[i], value.Get(keys[i]), depth+1) })
+	case ast.Number:
+		text := shortText(value.String())
+		if w.numbers && !isCommon(value) {
+			text = w.hidden(text)
+		}
+		w.text.WriteString(text)
 	default:
 		w.text.WriteString(shortText(value.String()))
 	}
@@ -102,11 +110,24 @@ func (w *showing) value(value ast.Value, depth int) {
 func (w *showing) pair(key, value *ast.Term, depth int) {
 	w.value(key.Value, depth)
 	w.text.WriteString(": ")
-	if name, ok := key.Value.(ast.String); ok && authz.IsCredential(strings.ToLower(string(name))) {
+	if name, ok := key.Value.(ast.String); ok && isSecret(string(name)) {
 		w.text.WriteString(strconv.Quote(credentialMark))
 		return
 	}
 	w.value(value.Value, depth)
+}
+
+// isCommon reports a number that is nobody's: a small one, a time or a duration.
+func isCommon(number ast.Number) bool {
+	n, err := strconv.ParseInt(string(number), 10, 64)
+	return err == nil && n > -1000 && n < 1000 || moment(number) != ""
+}
+
+// isSecret reports a header whose value is not shown: it proves who sends a request, or
+// will.
+func isSecret(name string) bool {
+	name = strings.ToLower(name)
+	return name == "set-cookie" || authz.IsCredential(name)
 }
 
 // list writes the first elements, and how many more there are.

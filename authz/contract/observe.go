@@ -35,7 +35,7 @@ func (c *compiler) observe(at place) []string {
 // unobservable says why a code cannot be observed, or "". The policy has a reason of its
 // own that is called as the native one which stands for it.
 func unobservable(code string) string {
-	reason, native := authz.ReasonCalled(code)
+	reason, native := authz.ReasonNamed(code)
 	switch {
 	case !native, reason.Observable(), reason == authz.StepUpRequired:
 		return ""

@@ -84,6 +84,11 @@ func (e *Explanation) Refusing() string {
 	return ""
 }
 
+// Decided reports a check in which the policy was asked.
+func (e *Explanation) Decided() bool {
+	return len(e.Steps) > 0 && e.Steps[len(e.Steps)-1].Outcome != NotReached
+}
+
 // Hide takes the request's credentials out of a text, such as the caller's answer.
 func (e *Explanation) Hide(text string) string { return e.hidden.hide(text) }
 

@@ -10,8 +10,11 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/countersign-io/countersign/authz"
 	steps "github.com/countersign-io/countersign/authz/explain"
+	"github.com/countersign-io/countersign/authz/token/checks"
 	"github.com/countersign-io/countersign/envoy"
+	"github.com/countersign-io/countersign/rego"
 )
 
 // explanation is what explain tells.
@@ -22,11 +25,17 @@ type explanation struct {
 	Reason       string `json:"reason"`
 	PolicyReason string `json:"policy_reason,omitempty"`
 	// RefusedBy is the step that refused, or "".
-	RefusedBy string     `json:"refused_by,omitempty"`
-	Time      time.Time  `json:"time"`
-	Revision  string     `json:"revision"`
-	Request   []fact     `json:"request"`
-	Steps     []stepTold `json:"steps"`
+	RefusedBy string `json:"refused_by,omitempty"`
+	// Sentence is why, to a person.
+	Sentence string `json:"sentence"`
+	// Check is what refused, where that is no rule of the policy.
+	Check *checkSeen `json:"check,omitempty"`
+	// Policy is what its rules said, where it was asked.
+	Policy   *rego.Explanation `json:"policy,omitempty"`
+	Time     time.Time         `json:"time"`
+	Revision string            `json:"revision"`
+	Request  []fact            `json:"request"`
+	Steps    []stepTold        `json:"steps"`
 	// Answer is what the caller is told; an allowed one is told what the upstream says.
 	Answer []fact `json:"answer,omitempty"`
 	// Notes are what else the operator should know.
@@ -34,6 +43,20 @@ type explanation struct {
 
 	// code is the policy's where it gave one, else Countersign's.
 	code string
+	// caller is who called, in a few words, or "".
+	caller string
+}
+
+// checkSeen is a check that refused: what it looked at and saw, and what is expected.
+type checkSeen struct {
+	Step    string   `json:"step"`
+	Section string   `json:"section"`
+	Rules   []string `json:"rules,omitempty"`
+	Looked  string   `json:"looked"`
+	Expects string   `json:"expects"`
+	Saw     []fact   `json:"saw,omitempty"`
+	Detail  string   `json:"detail,omitempty"`
+	Change  string   `json:"change"`
 }
 
 type fact struct {
@@ -56,10 +79,41 @@ func describe(e *steps.Explanation, answer envoy.Answer) *explanation {
 	for _, step := range e.Steps {
 		told.Steps = append(told.Steps, stepTold{Step: step.Name, Outcome: step.Outcome.String(), Facts: factsOf(step.Facts)})
 	}
+	told.Check, told.caller, told.Sentence = checkOf(e), callerOfFacts(e), d.Reason.Title()
 	if !d.Allowed {
 		told.Answer = answerFacts(e, answer)
 	}
 	return told
+}
+
+// checkOf is the check that refused; the token command tells those of a token in the same
+// words.
+func checkOf(e *steps.Explanation) *checkSeen {
+	if e.Check == nil {
+		return nil
+	}
+	c := e.Check
+	seen := &checkSeen{Step: c.Step, Section: c.Section, Looked: c.Looked, Expects: c.Expects, Saw: factsOf(c.Saw), Detail: e.Hide(e.Decision.Detail), Change: c.Change}
+	seen.ofToken(e.Decision)
+	return seen
+}
+
+// ofToken takes the words of a token's check, where it is one that refused.
+func (c *checkSeen) ofToken(d authz.Decision) {
+	if c.Step != "token" && c.Step != "certificate" && c.Step != "revocation" {
+		return
+	}
+	if failure := checks.Find(d); failure != nil {
+		c.Section, c.Rules, c.Expects, c.Change = failure.Check.Section, failure.Check.Rules, failure.Check.What, failure.Advice
+	}
+}
+
+func callerOfFacts(e *steps.Explanation) string {
+	if e.Facts == nil || e.Facts.Token == nil {
+		return ""
+	}
+	caller := e.Facts.Token.Caller
+	return e.Hide(strings.TrimSpace(fmt.Sprintf("%s %s", caller.Kind, caller.Subject)) + ", by the client " + string(caller.Client))
 }
 
 func factsOf(facts []steps.Fact) []fact {
@@ -101,17 +155,27 @@ func (e *explanation) verdict() string {
 	return fmt.Sprintf("DENIED  %d %s, by the step %q", e.Status, e.code, e.RefusedBy)
 }
 
-// write tells it to a person.
-func (e *explanation) write(to io.Writer) error {
+// write tells it to a person: why, or all that is known.
+func (e *explanation) write(to io.Writer, all bool) error {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "%s\n\n", e.verdict())
-	writeFacts(table, "", append(e.Request, fact{"time", []string{e.Time.Format(time.RFC3339)}}, fact{"revision", []string{e.Revision}}))
-	for _, note := range e.Notes {
-		fmt.Fprintf(table, "\n%s\n", note)
+	fmt.Fprintf(table, "%s\n%s\n\n", e.verdict(), visible(e.Sentence))
+	if !all {
+		e.writeWhy(table)
+		return table.Flush()
 	}
+	writeFacts(table, "", append(e.Request, fact{"time", []string{e.Time.Format(time.RFC3339)}}, fact{"revision", []string{e.Revision}}))
+	e.writeNotes(table)
 	fmt.Fprintln(table)
 	for _, step := range e.Steps {
 		writeStep(table, step)
+	}
+	if e.Check != nil {
+		fmt.Fprintf(table, "\nwhat refused\n")
+		e.Check.write(table)
+	}
+	if e.Policy != nil {
+		fmt.Fprintf(table, "\nthe policy's rules\n")
+		writeRules(table, e.Policy)
 	}
 	if len(e.Answer) > 0 {
 		fmt.Fprintf(table, "\nthe caller is answered\n")
@@ -119,6 +183,50 @@ func (e *explanation) write(to io.Writer) error {
 	}
 	fmt.Fprintf(table, "\n%s\n", e.verdict())
 	return table.Flush()
+}
+
+func (e *explanation) writeNotes(to io.Writer) {
+	for _, note := range e.Notes {
+		fmt.Fprintf(to, "\n%s\n", note)
+	}
+}
+
+// writeWhy tells what a person asks first.
+func (e *explanation) writeWhy(to io.Writer) {
+	facts := e.Request[:min(1, len(e.Request))]
+	if e.caller != "" {
+		facts = append(facts[:len(facts):len(facts)], fact{"caller", []string{e.caller}})
+	}
+	writeFacts(to, "", facts)
+	e.writeNotes(to)
+	fmt.Fprintln(to)
+	switch {
+	case e.Check != nil:
+		e.Check.write(to)
+		if e.Policy != nil && e.Policy.Stopped != nil {
+			writeStopped(to, e.Policy)
+		}
+	case e.Policy != nil:
+		writeWhy(to, e.Policy, e.Allowed)
+	}
+	fmt.Fprintf(to, "\n--all tells every step and every rule\n")
+}
+
+// write tells a check, a line for each thing.
+func (c *checkSeen) write(to io.Writer) {
+	line := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(to, "  %s\t%s\n", name, visible(text))
+		}
+	}
+	line("section", c.Section)
+	line("looked at", c.Looked)
+	line("expected", c.Expects)
+	for _, saw := range c.Saw {
+		fmt.Fprintf(to, "  saw %s\t%s\n", visible(saw.Name), saw.list())
+	}
+	line("detail", c.Detail)
+	line("to do", c.Change)
 }
 
 // writeFacts has the facts whose value is one text.

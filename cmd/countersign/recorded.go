@@ -19,7 +19,7 @@ import (
 // recall tells what was recorded of a decision, and decides again on what was kept. What
 // is wrong with the configuration now is told, and does not hide the record.
 func recall(ctx context.Context, want wanted, w world) (account, error) {
-	cfg, faults := config.Load(want.file, w.environ)
+	cfg, faults := config.Load(want.from.file, w.environ)
 	if cfg == nil || !cfg.Readable() {
 		return nil, faults
 	}
@@ -32,6 +32,7 @@ func recall(ctx context.Context, want wanted, w world) (account, error) {
 	}
 	now := wire.Recall(cfg, faults)
 	told := remember(found, now.Revision)
+	told.clear = want.input
 	if n := len(now.Problems); n > 0 {
 		told.note("the configuration as it is now has faults, %d in all, and countersign check tells them: %v", n, now.Problems[0])
 	}
@@ -73,6 +74,18 @@ func (r *recording) again(ctx context.Context, policies *wire.Policies, entry *v
 	}
 	r.Now = now
 	r.Now.Same = r.same()
+	if now.Outcome == undetermined {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, explainTime)
+	defer cancel()
+	if r.Policy, err = policies.Explain(ctx, authz.API(r.before.Api), entry.Input, entry.Time, entry.ID, r.clear); err != nil {
+		r.note("its rules are not told: %s", oneLine(err))
+		return
+	}
+	if r.Now.Same != nil && *r.Now.Same {
+		r.Sentence = sentenceOf(r.Policy, r.Sentence, r.Allowed)
+	}
 }
 
 // decideAgain is what a policy says of an input that was kept, or why it says nothing. A

@@ -110,7 +110,7 @@ func TestExplainRecordedBesideServe(t *testing.T) {
 		t.Helper()
 		before := tree(t, made.Dir)
 		var out, faults bytes.Buffer
-		code := run(t.Context(), []string{"explain", "--config", file, "--decision", id, "--input"}, world{environ: os.LookupEnv, stdout: &out, stderr: &faults})
+		code := run(t.Context(), []string{"explain", "--config", file, "--all", "--decision", id, "--input"}, world{environ: os.LookupEnv, stdout: &out, stderr: &faults})
 		if told := out.String(); code != exitOK || faults.Len() > 0 || !strings.Contains(told, id) ||
 			!strings.Contains(told, ", as now\n") || !strings.Contains(told, "the same as then\n") || !strings.Contains(told, `"headers": {`) {
 			t.Errorf("%s, explain exits %d and tells\n%s%s", when, code, told, faults.String())

@@ -15,19 +15,25 @@ import (
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/audit"
+	steps "github.com/countersign-io/countersign/authz/explain"
+	"github.com/countersign-io/countersign/authz/token/checks"
 	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
+	"github.com/countersign-io/countersign/rego"
 )
 
 // recording is what explain tells of a recorded decision.
 type recording struct {
 	// Allowed, Status, Reason and PolicyReason are of the record that holds.
-	Allowed      bool      `json:"allowed"`
-	Status       uint32    `json:"status"`
-	Reason       string    `json:"reason"`
-	PolicyReason string    `json:"policy_reason,omitempty"`
-	Decision     string    `json:"decision"`
-	Time         time.Time `json:"time"`
-	Revision     string    `json:"revision"`
+	Allowed      bool   `json:"allowed"`
+	Status       uint32 `json:"status"`
+	Reason       string `json:"reason"`
+	PolicyReason string `json:"policy_reason,omitempty"`
+	// Sentence is why, to a person, and Check what refused where that was no rule.
+	Sentence string     `json:"sentence"`
+	Check    *checkSeen `json:"check,omitempty"`
+	Decision string     `json:"decision"`
+	Time     time.Time  `json:"time"`
+	Revision string     `json:"revision"`
 	// RevisionNow is "" where the configuration is wrong now.
 	RevisionNow string `json:"revision_now,omitempty"`
 	// Abandoned is whether a later record took back what Record tells.
@@ -35,13 +41,17 @@ type recording struct {
 	Record    []group `json:"record"`
 	// Now is what the policy as it is now says of what was decided on, or nil: NotAsked
 	// says why then.
-	Now      *replayed       `json:"now,omitempty"`
-	NotAsked string          `json:"not_asked,omitempty"`
-	Input    json.RawMessage `json:"input,omitempty"`
-	Notes    []string        `json:"notes,omitempty"`
+	Now      *replayed `json:"now,omitempty"`
+	NotAsked string    `json:"not_asked,omitempty"`
+	// Policy is what its rules say now, where it was asked and decided.
+	Policy *rego.Explanation `json:"policy,omitempty"`
+	Input  json.RawMessage   `json:"input,omitempty"`
+	Notes  []string          `json:"notes,omitempty"`
 
 	// before is what was decided, whether or not it was taken back.
 	before *decisionv1.Decision
+	// clear has the rules tell what of the input names people.
+	clear bool
 }
 
 // group are the facts of a record about one thing.
@@ -80,6 +90,10 @@ func remember(found audit.Found, revision string) *recording {
 		Decision: before.Id, Time: before.Time.AsTime(), Revision: before.Revision, RevisionNow: revision,
 		Abandoned: holds.Abandoned, Record: groupsOf(before), before: before,
 	}
+	told.Check = checkRecorded(holds)
+	if reason, known := authz.ReasonNamed(holds.Reason); known {
+		told.Sentence = reason.Title()
+	}
 	if holds.Abandoned {
 		told.note("a later record takes back what was decided: it was on disk only after its time was over, and the caller was answered %d %s", holds.Status, holds.Reason)
 	}
@@ -97,6 +111,27 @@ func answerOf(o *decisionv1.Outcome) string {
 		outcome = allowed
 	}
 	return outcome + " " + cmp.Or(o.GetPolicyReason(), o.GetReason())
+}
+
+// checkRecorded is the check that a record's reason is of, in the words of explain and of
+// the token command; nil where the policy had the last word, or nobody knows the reason.
+func checkRecorded(record *decisionv1.Decision) *checkSeen {
+	reason, known := authz.ReasonNamed(record.Reason)
+	if !known || record.Allowed != nil && *record.Allowed {
+		return nil
+	}
+	seen := &checkSeen{Detail: record.Detail}
+	if check, is := steps.CheckOf(reason); is {
+		seen.Step, seen.Section, seen.Looked, seen.Expects, seen.Change = check.Step, check.Section, check.Looked, check.Expects, check.Change
+		return seen
+	}
+	failure := checks.Find(authz.Decision{Reason: reason, Detail: record.Detail})
+	if failure == nil {
+		return nil
+	}
+	seen.Step = "token"
+	seen.Section, seen.Rules, seen.Expects, seen.Change = failure.Check.Section, failure.Check.Rules, failure.Check.What, failure.Advice
+	return seen
 }
 
 func (r *recording) note(format string, args ...any) {
@@ -131,7 +166,7 @@ func (n *replayed) is(record *decisionv1.Decision) bool {
 // policyObserved are those of a record's observed reasons that are the policy's.
 func policyObserved(record *decisionv1.Decision) []string {
 	return slices.DeleteFunc(slices.Clone(record.Observed), func(code string) bool {
-		reason, _ := authz.ReasonCalled(code)
+		reason, _ := authz.ReasonNamed(code)
 		return reason.Observable()
 	})
 }
@@ -270,13 +305,18 @@ func (r *recording) verdict() string {
 	return fmt.Sprintf("DENIED  %d %s", r.Status, visible(code))
 }
 
-// write tells it to a person.
-func (r *recording) write(to io.Writer) error {
+// write tells it to a person: why, or all that is known.
+func (r *recording) write(to io.Writer, all bool) error {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "%s\n\n", r.verdict())
+	fmt.Fprintf(table, "%s\n%s\n\n", r.verdict(), visible(r.Sentence))
 	writeFacts(table, "", []fact{{"decision", []string{r.Decision}}, {"time", []string{r.Time.Format(time.RFC3339Nano)}}, {"revision", []string{r.Revision, r.revisionNow()}}})
 	for _, note := range r.Notes {
 		fmt.Fprintf(table, "\n%s\n", note)
+	}
+	if !all {
+		r.writeWhy(table)
+		r.writeInput(table)
+		return table.Flush()
 	}
 	fmt.Fprintln(table)
 	for _, g := range r.Record {
@@ -287,12 +327,56 @@ func (r *recording) write(to io.Writer) error {
 			about = ""
 		}
 	}
-	r.writeNow(table)
-	if r.Input != nil {
-		fmt.Fprintf(table, "\nthe input that was kept, which names people in clear\n%s\n", indented(r.Input))
+	if r.Check != nil {
+		fmt.Fprintf(table, "\nwhat refused\n")
+		r.Check.write(table)
 	}
+	r.writeNow(table)
+	if r.Policy != nil {
+		fmt.Fprintf(table, "\nits rules\n")
+		writeRules(table, r.Policy)
+	}
+	r.writeInput(table)
 	fmt.Fprintf(table, "\n%s\n", r.verdict())
 	return table.Flush()
+}
+
+func (r *recording) writeInput(to io.Writer) {
+	if r.Input != nil {
+		fmt.Fprintf(to, "\nthe input that was kept, which names people in clear\n%s\n", indented(r.Input))
+	}
+}
+
+// glance are the groups of a record that are told at a glance, and of them what.
+var glance = map[string][]string{"operation": {"api", "id", "template", "method"}, "caller": {"kind", "subject", "client"}, "decision": {"refusals", "waived", "limits reached"}}
+
+// writeWhy tells what a person asks first.
+func (r *recording) writeWhy(to io.Writer) {
+	for _, g := range r.Record {
+		var facts []string
+		for _, f := range g.Facts {
+			if slices.Contains(glance[g.About], f.Name) {
+				facts = append(facts, f.Name+" "+f.list())
+			}
+		}
+		if len(facts) > 0 {
+			fmt.Fprintf(to, "%s\t%s\n", g.About, strings.Join(facts, "; "))
+		}
+	}
+	switch {
+	case r.Check != nil:
+		fmt.Fprintln(to)
+		r.Check.write(to)
+	case r.Policy != nil:
+		fmt.Fprintf(to, "\nthe policy as it is now, on what was decided on then: %s, %s\n", r.Now.Outcome, r.Now.compared())
+		writeWhy(to, r.Policy, r.Now.Outcome == allowed)
+		if !r.clear {
+			fmt.Fprintf(to, "\n--input tells what was withheld: it names people in clear\n")
+		}
+	default:
+		r.writeNow(to)
+	}
+	fmt.Fprintf(to, "\n--all tells all of the record and every rule\n")
 }
 
 func (r *recording) revisionNow() string {

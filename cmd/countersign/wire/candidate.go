@@ -109,3 +109,14 @@ func (p *Policies) Replay(ctx context.Context, api authz.API, input authz.Input,
 	}
 	return verdict, err
 }
+
+// Explain tells why Replay decides as it does, as the policy's ExplainKept does.
+func (p *Policies) Explain(ctx context.Context, api authz.API, input authz.Input, at time.Time, id authz.DecisionID, clear bool) (*rego.Explanation, error) {
+	if alone := p.PolicyOnly[api]; alone != nil {
+		return alone.ExplainKept(ctx, input, at, id, clear)
+	}
+	if p.Policy == nil {
+		return nil, errNoPolicy
+	}
+	return p.Policy.ExplainKept(ctx, input, at, id, clear)
+}

@@ -46,7 +46,7 @@ func (l *Loaded) Unsaid() authz.Problems {
 	var notes authz.Problems
 	for _, observed := range ObservedBy(l.Contracts) {
 		for _, code := range observed.Checks {
-			if _, native := authz.ReasonCalled(code); native || code == authz.ObserveAll || l.Policy.Says(code) {
+			if _, native := authz.ReasonNamed(code); native || code == authz.ObserveAll || l.Policy.Says(code) {
 				continue
 			}
 			notes.Add("", fmt.Sprintf("operation %s of %s observes %q, which no rule of the policy says", observed.Operations[0], observed.API, code),

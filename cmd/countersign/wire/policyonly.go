@@ -2,10 +2,12 @@ package wire
 
 import (
 	"fmt"
+	"time"
 
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/explain"
 	"github.com/countersign-io/countersign/authz/trace"
 	"github.com/countersign-io/countersign/rego"
 )
@@ -39,4 +41,15 @@ func (l *Loaded) policyOnly(revision string, recorder authz.Recorder, tracer ote
 		}
 	}
 	return checkers
+}
+
+// ExplainAlone makes what decides one request of an API by its policy alone, as Explain
+// does for others. It is nil where the API has more than a policy.
+func (l *Loaded) ExplainAlone(name authz.API, now func() time.Time) *explain.Alone {
+	for _, api := range l.Config.APIs {
+		if policy := l.PolicyOnly[name]; policy != nil && api.Contract.Name == name {
+			return explain.NewAlone(authz.PolicyOnly{API: name, Revision: l.revision(), Policy: policy, DryRun: api.Policy.DryRun, Now: now})
+		}
+	}
+	return nil
 }

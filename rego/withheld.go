@@ -1,0 +1,65 @@
+package rego
+
+import (
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// openFacts are what the record of a decision tells in clear; all of what they lead to is
+// open, but what a path's parameters are.
+var openFacts = []ast.Ref{
+	ast.MustParseRef("input.operation"), ast.MustParseRef("input.region"), ast.MustParseRef("input.environment"),
+	ast.MustParseRef("input.caller.kind"), ast.MustParseRef("input.caller.issuer"), ast.MustParseRef("input.caller.client"),
+	ast.MustParseRef("input.caller.tenant"), ast.MustParseRef("input.caller.roles"), ast.MustParseRef("input.caller.scopes"),
+	ast.MustParseRef("input.consent.status"), ast.MustParseRef("input.consent.permissions"),
+	ast.MustParseRef("input.token.acr"), ast.MustParseRef("input.token.binding"), ast.MustParseRef("input.token.environment"),
+}
+
+// pseudonyms stand for the texts of a kept input that may name people and objects. Texts
+// that are the same have the same one, within one explanation.
+type pseudonyms struct {
+	open  map[string]bool
+	given map[string]string
+}
+
+// pseudonymsFor are those of an input: what stands in the policy and what the record tells
+// is open.
+func (s *subject) pseudonymsFor(input ast.Value) *pseudonyms {
+	p := &pseudonyms{open: map[string]bool{"": true}, given: map[string]string{}}
+	for text := range s.constants {
+		p.open[text] = true
+	}
+	for _, ref := range openFacts {
+		if found, err := input.Find(ref[1:]); err == nil {
+			p.allow(found)
+		}
+	}
+	return p
+}
+
+func (p *pseudonyms) allow(value ast.Value) {
+	switch value := value.(type) {
+	case ast.String:
+		p.open[string(value)] = true
+	case *ast.Array:
+		value.Foreach(func(element *ast.Term) { p.allow(element.Value) })
+	case ast.Object:
+		value.Foreach(func(key, below *ast.Term) {
+			if key.Value.Compare(ast.String("parameters")) != 0 {
+				p.allow(key.Value)
+				p.allow(below.Value)
+			}
+		})
+	}
+}
+
+func (p *pseudonyms) hide(text string) string {
+	if p.open[text] {
+		return text
+	}
+	if p.given[text] == "" {
+		p.given[text] = fmt.Sprintf("[withheld %d]", len(p.given)+1)
+	}
+	return p.given[text]
+}
