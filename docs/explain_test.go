@@ -3,6 +3,7 @@ package docs_test
 import (
 	"cmp"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/countersign-io/countersign/authz/explain"
 	"github.com/countersign-io/countersign/authz/token/checks"
 	"github.com/countersign-io/countersign/envoy"
+	"github.com/countersign-io/countersign/rego"
 )
 
 // TestTranscriptsAreTold holds what is shown of a command against what it tells, which
@@ -94,6 +96,38 @@ func TestExplainNamesEveryOutcome(t *testing.T) {
 		outcomes = append(outcomes, outcome.String())
 	}
 	same(t, firsts(t, rows(page(t, "explain.md"), "Outcome")), outcomes)
+}
+
+// TestExplainNamesEveryKey holds the page against what programs are told of a policy.
+func TestExplainNamesEveryKey(t *testing.T) {
+	told, keys := page(t, "explain.md"), map[string]bool{}
+	keysOf(reflect.TypeFor[rego.Explanation](), keys)
+	for key := range keys {
+		if !strings.Contains(told, "`"+key+"`") {
+			t.Errorf("explain.md does not name %s", key)
+		}
+	}
+	if len(keys) < 20 {
+		t.Errorf("%d keys were looked for, which are not all", len(keys))
+	}
+}
+
+// keysOf are the names that a type has as JSON, and those of all that it holds.
+func keysOf(of reflect.Type, keys map[string]bool) {
+	for of.Kind() == reflect.Slice || of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	if of.Kind() != reflect.Struct {
+		return
+	}
+	for _, field := range reflect.VisibleFields(of) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "" || keys[name] {
+			continue // because stands within because
+		}
+		keys[name] = true
+		keysOf(field.Type, keys)
+	}
 }
 
 // TestReplayNamesEveryOutcome holds the page against what replay counts.

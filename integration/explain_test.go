@@ -75,7 +75,10 @@ func wantExplained(t *testing.T, e *explain.Explanation, allowed bool, reason st
 	if want := map[bool]int{true: 0, false: 1}[allowed]; refused != want {
 		t.Errorf("%d steps refused, want %d: %v", refused, want, e.Steps)
 	}
-	if told := fmt.Sprint(e.Request, e.Steps); strings.Contains(told, "eyJ") {
+	if native := !allowed && e.Refusing() != "policy"; native != (e.Check != nil) {
+		t.Errorf("refused by %q, and the check is %+v", e.Refusing(), e.Check)
+	}
+	if told := fmt.Sprint(e.Request, e.Steps, e.Check); strings.Contains(told, "eyJ") {
 		t.Errorf("a token is told: %s", told)
 	}
 }

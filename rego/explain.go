@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -21,13 +22,16 @@ import (
 // subject is a policy that can be explained.
 type subject struct {
 	evaluator
-	*wording
 	compiled
 	decision ast.Ref
+	// words is the wording, made when it is first asked for: most policies only decide.
+	words func() *wording
 }
 
 func (p *compiled) subject(from *source, decided evaluator, decision ast.Ref) *subject {
-	return &subject{evaluator: decided, wording: wordingOf(from.modules, decision), compiled: *p, decision: decision}
+	modules := from.modules // and not the data, which the store has
+	return &subject{evaluator: decided, compiled: *p, decision: decision,
+		words: sync.OnceValue(func() *wording { return wordingOf(modules, decision) })}
 }
 
 // question is one decision that is to be explained.
@@ -143,7 +147,8 @@ func (s *subject) watched(ctx context.Context, q question, asDecided bool) (*wat
 	cancel := topdown.NewCancel()
 	stop := context.AfterFunc(ctx, cancel.Cancel)
 	defer stop()
-	w := &watch{shower: shower{q.hide, q.withheld}, subject: s, runs: map[uint64]*run{}, rules: map[spot][]*run{}, cancel: cancel}
+	w := &watch{shower: shower{q.hide, q.withheld}, subject: s, wording: s.words(), cancel: cancel,
+		runs: map[uint64]*run{}, rules: map[spot][]*run{}, found: map[*ast.Location]*ast.Expr{}}
 	var more []opa.EvalOption
 	if q.more != nil {
 		more = q.more()

@@ -70,7 +70,10 @@ type snapshot struct {
 type watch struct {
 	shower
 	*subject
-	runs map[uint64]*run
+	*wording
+	// found are the conditions that were looked for.
+	found map[*ast.Location]*ast.Expr
+	runs  map[uint64]*run
 	// rules are the evaluations of each rule.
 	rules  map[spot][]*run
 	events int
@@ -115,6 +118,16 @@ func (w *watch) of(event *topdown.Event) (*run, *ast.Expr) {
 		return nil, nil
 	}
 	return w.runs[event.QueryID], expr
+}
+
+// condition is wording's, which has it found once.
+func (w *watch) condition(at *ast.Location) *ast.Expr {
+	condition, known := w.found[at]
+	if !known {
+		condition = w.wording.condition(at)
+		w.found[at] = condition
+	}
+	return condition
 }
 
 func (w *watch) enter(event *topdown.Event) {

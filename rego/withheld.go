@@ -27,7 +27,7 @@ type pseudonyms struct {
 // is open.
 func (s *subject) pseudonymsFor(input ast.Value) *pseudonyms {
 	p := &pseudonyms{open: map[string]bool{"": true}, given: map[string]string{}}
-	for text := range s.constants {
+	for text := range s.words().constants {
 		p.open[text] = true
 	}
 	for _, ref := range openFacts {
