@@ -225,10 +225,13 @@ func (w *watch) explained() []ExplainedRule {
 	return rules
 }
 
-// rule tells a rule by those of its evaluations that the policy's own data and the input
-// were for, or else by all.
+// rule tells a rule by those of its evaluations that were for the input and the policy's
+// own data, if there are any.
 func (w *watch) rule(at spot, runs []*run) ExplainedRule {
 	rule := runs[0].rule
+	if plain := slices.DeleteFunc(slices.Clone(runs), func(r *run) bool { return r.replaced }); len(plain) > 0 {
+		runs = plain
+	}
 	told := ExplainedRule{Name: rule.Ref().GroundPrefix().String(), File: at.file, Line: at.row, Default: bool(rule.Default)}
 	if known := w.wording.rules[at]; known != nil {
 		told.Role, told.Title, told.Reason = known.role, known.title, known.reason
@@ -298,6 +301,8 @@ func (w *watch) told(s *snapshot, depth int) Condition {
 const (
 	maxWhy     = 3
 	maxBecause = 6
+	// maxTold is how many of them are told in all.
+	maxTold = 10_000
 )
 
 // because are the rules that a condition rests upon, and what failed in it.
@@ -352,42 +357,51 @@ func (w *watch) inside(s *snapshot, kid *run, depth int) []Because {
 
 // becauseOf tells an evaluation of a rule that failed, or that held where it must not.
 func (w *watch) becauseOf(r *run, depth int, negated bool) []Because {
-	told := Because{Name: r.rule.Ref().GroundPrefix().String(), File: r.rule.Location.File, Line: r.rule.Location.Row}
+	if !r.speaks(negated) || w.causes == maxTold {
+		return nil
+	}
+	w.causes++
+	told := Because{Name: r.rule.Ref().GroundPrefix().String(), File: r.rule.Location.File, Line: r.rule.Location.Row, Held: r.held}
 	if known := w.wording.rules[spotOf(r.rule)]; known != nil {
 		told.Title = known.title
 	}
-	failed := r.furthest()
-	switch {
-	case r.rule.Default:
-		return nil
-	case r.held && negated:
-		told.Held = true
-	case r.held || failed == nil:
-		return nil
-	default:
-		condition := w.told(failed, depth+1)
+	if !r.held {
+		condition := w.told(r.furthest(), depth+1)
 		told.Failed = &condition
 	}
 	return []Because{told}
 }
 
-// becauseOfRules tells the rules that a condition refers to: those that failed. Where some
-// would have given what it saw, only those.
+// speaks reports an evaluation of a rule that says why a condition is as it is: it failed,
+// or held where it must not.
+func (r *run) speaks(negated bool) bool {
+	return !bool(r.rule.Default) && (r.held && negated || !r.held && r.furthest() != nil)
+}
+
+// becauseOfRules tells the rules that a condition refers to. Where some would have given
+// what it saw, only those.
 func (w *watch) becauseOfRules(s *snapshot, depth int) []Because {
-	var all, named []Because
+	var all, named []*run
+	negated := isNegated(s.expr)
 	for _, ref := range s.refs {
 		for _, r := range w.runsOf(ref) {
-			told := w.becauseOf(r, depth, isNegated(s.expr))
-			all = append(all, told...)
+			if !r.speaks(negated) {
+				continue
+			}
+			all = append(all, r)
 			if key := r.rule.Head.Key; key != nil && key.IsGround() && s.mentions(w.show(key.Value)) {
-				named = append(named, told...)
+				named = append(named, r)
 			}
 		}
 	}
 	if len(named) > 0 {
-		return named
+		all = named
 	}
-	return all
+	var told []Because
+	for _, r := range all[:min(len(all), maxBecause)] {
+		told = append(told, w.becauseOf(r, depth, negated)...)
+	}
+	return told
 }
 
 // runsOf are the evaluations of the rules that a reference is to, but functions, which

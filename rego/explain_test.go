@@ -105,6 +105,8 @@ func TestFirstConditionThatFailed(t *testing.T) {
 			"8: input.caller.kind == \"staff\" | input.caller.kind = \"customer\"\n10: input.caller.kind == \"client\" | input.caller.kind = \"customer\""},
 		{"with input", "ok if known with input.caller.subject as \"eve\"\n\nknown if input.caller.subject == \"ann\"",
 			`7: known with input.caller.subject as "eve" | known is absent <- known [9: input.caller.subject == "ann" | input.caller.subject = "eve"]`},
+		{"a rule with another input, too", "ok if {\n\tknown with input.caller.subject as \"eve\"\n\tinput.caller.kind == \"staff\"\n}\n\nknown if input.caller.subject == \"eve\"",
+			`9: input.caller.kind == "staff" | input.caller.kind = "customer"`},
 		{"with data", "ok if known with data.limit as 2\n\nknown if data.limit == 3", `7: known with data.limit as 2 | known is absent <- known [9: data.limit == 3]`},
 		{"data that there is not", `ok if data.limits[input.caller.kind] > 1`, `7: data.limits[input.caller.kind] > 1 | input.caller.kind = "customer", data.limits.customer is absent`},
 		{"a condition of several lines", "ok if {\n\tinput.caller.kind in {\n\t\t\"staff\",\n\t\t\"client\",\n\t}\n}",
@@ -284,6 +286,15 @@ func TestExplanationsEnd(t *testing.T) {
 	cancel()
 	if told := own(t, endless).subject.explain(over, question{input: ast.NewObject()}); told.Incomplete != "its time was over before it came to an end" {
 		t.Errorf("incomplete is %q", told.Incomplete)
+	}
+	wide := "package site\n\ndecision if count(s0) > 0\n"
+	for level := range 8 {
+		for n := range 40 {
+			wide += fmt.Sprintf("\ns%d contains %d if count(s%d) > 0\n", level, n, level+1)
+		}
+	}
+	if told := explainedBy(t, wide+"\ns8 contains 1 if input.caller.kind == \"staff\"\n", explainedInput); strings.Count(fmt.Sprintf("%+v", told), "Title:") > maxTold+500 {
+		t.Errorf("too much is told of a wide policy: %d", strings.Count(fmt.Sprintf("%+v", told), "Title:"))
 	}
 	var roles []string
 	for i := range 50_000 {

@@ -31,9 +31,10 @@ type run struct {
 	kids map[*ast.Expr][]*run
 	// begun is of a condition that has not failed yet.
 	begun bool
-	// mocked is of what is evaluated with other data than the policy's.
-	mocked bool
-	held   bool
+	// replaced is of what is evaluated with another input or other data, and mocked with
+	// other data.
+	replaced, mocked bool
+	held             bool
 	// values are what it gave, and held those of the first.
 	values   []string
 	seen     []snapshot
@@ -77,6 +78,8 @@ type watch struct {
 	// rules are the evaluations of each rule.
 	rules  map[spot][]*run
 	events int
+	// causes are how many were told.
+	causes int
 	// cancel ends an evaluation of which there is too much to tell.
 	cancel topdown.Cancel
 	// last is the condition that was evaluated last.
@@ -143,6 +146,7 @@ func (w *watch) enter(event *topdown.Event) {
 	}
 	w.runs[event.QueryID] = r
 	if above := r.parent; above != nil && above != r {
+		r.replaced = above.replaced || above.at != nil && len(above.at.With) > 0
 		r.mocked = above.mocked || above.at != nil && replacesData(above.at)
 		above.adopt(w.condition(locationOf(above.at)), r)
 	}

@@ -31,17 +31,18 @@ func sentenceOf(e *rego.Explanation, title string, allowed bool) string {
 		}
 		return title
 	}
-	for _, refusal := range e.Refusals {
-		rules := rulesOf(e, refusal)
-		if len(rules) == 0 {
-			return title + ", for " + refusal.Code
-		}
-		if first := rules[0]; first.Role == rego.Denies {
-			return fmt.Sprintf("%s, for %s: %s", title, refusal.Code, titled(first.Title, first.Name))
-		}
-		return fmt.Sprintf("%s, since %s is not satisfied: %s", title, aboutOf(refusal), titled(rules[0].Title, rules[0].Name))
+	if len(e.Refusals) == 0 {
+		return title
 	}
-	return title
+	refusal := e.Refusals[0]
+	rules := rulesOf(e, refusal)
+	switch {
+	case len(rules) == 0:
+		return title + ", for " + refusal.Code
+	case rules[0].Role == rego.Denies:
+		return fmt.Sprintf("%s, for %s: %s", title, refusal.Code, titled(rules[0].Title, rules[0].Name))
+	}
+	return fmt.Sprintf("%s, since %s is not satisfied: %s", title, aboutOf(refusal), titled(rules[0].Title, rules[0].Name))
 }
 
 func aboutOf(refusal rego.Refusal) string {
