@@ -132,13 +132,29 @@ func (s *subject) explain(ctx context.Context, q question) *Explanation {
 		told.Incomplete = fmt.Sprintf("it takes over %d steps, of which the first are told", maxEvents)
 	case topdown.IsCancel(err):
 		told.Incomplete = "its time was over before it came to an end"
-	case w.last != nil:
-		condition := w.told(w.last, 0)
-		told.Stopped = &condition
+	case failure != nil && failure.Location != nil:
+		told.Stopped = w.stopped(failure.Location)
 	}
 	told.Refusals = w.refusals(result)
 	told.Rules = w.explained()
 	return told
+}
+
+// stopped is where an evaluation failed, and what was seen there.
+func (w *watch) stopped(at *ast.Location) *Condition {
+	if condition := w.condition(at); condition != nil {
+		for _, of := range slices.SortedFunc(maps.Keys(w.rules), spot.compare) {
+			for _, r := range w.rules[of] {
+				for _, key := range r.order {
+					if failed := r.failures[key]; failed.condition == condition {
+						told := w.told(failed, 0)
+						return &told
+					}
+				}
+			}
+		}
+	}
+	return &Condition{File: at.File, Line: at.Row, Text: inLine(at.Text)}
 }
 
 // watched evaluates the decision with all rules looked at, or as it is decided. The

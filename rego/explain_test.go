@@ -265,7 +265,11 @@ allow if {
 // which does not bear on the decision cannot end it.
 func TestWhatFailsIsTold(t *testing.T) {
 	told := explainedBy(t, "package site\n\ndecision if to_number(input.operation.id) == 1\n", explainedInput)
-	if told.Stopped == nil || toldCondition(told.Stopped) != "3: to_number(input.operation.id) == 1" {
+	if told.Stopped == nil || toldCondition(told.Stopped) != `3: to_number(input.operation.id) == 1 | input.operation.id = "Read"` {
+		t.Errorf("told to be stopped at %+v", told.Stopped)
+	}
+	told = explainedBy(t, "package site\n\ndecision := 1 if input.caller.kind == \"customer\"\n\ndecision := 2 if input.operation.id == \"Read\"\n", explainedInput)
+	if told.Stopped == nil || told.Stopped.Line != 5 {
 		t.Errorf("told to be stopped at %+v", told.Stopped)
 	}
 	told = explainedBy(t, "package site\n\ndecision if {\n\tto_number(input.operation.id) == 1\n\tinput.caller.kind == \"staff\"\n}\n\ndecision if input.caller.kind == \"customer\"\n", explainedInput)

@@ -136,9 +136,9 @@ func (s *seeing) ref(ref ast.Ref, expr *ast.Expr) *ast.Term {
 	case !ok:
 		return nil
 	case plugged.HasPrefix(inputRoot):
-		return s.fromInput(plugged, expr)
+		return s.fromInput(ref, plugged, expr)
 	case s.isData(plugged):
-		return s.fromData(plugged)
+		return s.fromData(ref, plugged)
 	}
 	return s.fromLocal(ref, plugged)
 }
@@ -159,14 +159,15 @@ func (s *seeing) plugged(ref ast.Ref) (ast.Ref, bool) {
 // refName is a reference as the rule would write it: what is of its own package, without.
 func (s *seeing) refName(ref ast.Ref) string {
 	plugged, _ := s.plugged(ref)
-	name := s.name(plugged)
+	name := s.name(plugged, ref)
 	if rule := s.run.of(); rule != nil && rule.Module != nil {
-		name = strings.TrimPrefix(name, s.name(rule.Module.Package.Path)+".")
+		path := rule.Module.Package.Path
+		name = strings.TrimPrefix(name, s.name(path, path)+".")
 	}
 	return name
 }
 
-func (s *seeing) fromInput(ref ast.Ref, expr *ast.Expr) *ast.Term {
+func (s *seeing) fromInput(was, ref ast.Ref, expr *ast.Expr) *ast.Term {
 	input := s.event.Input()
 	if input == nil || s.event.Op == topdown.ExitOp && len(expr.With) > 0 {
 		return nil // what it was evaluated with is gone by now
@@ -174,12 +175,12 @@ func (s *seeing) fromInput(ref ast.Ref, expr *ast.Expr) *ast.Term {
 	found, err := input.Value.Find(ref[1:])
 	switch {
 	case err != nil:
-		s.absent(s.name(ref))
+		s.absent(s.name(ref, was))
 		return nil
 	case isCredentialRef(ref):
-		s.add(s.name(ref), ast.String(credentialMark))
+		s.add(s.name(ref, was), ast.String(credentialMark))
 	default:
-		s.add(s.name(ref), found)
+		s.add(s.name(ref, was), found)
 	}
 	return ast.NewTerm(found)
 }
@@ -198,10 +199,10 @@ func isCredentialRef(ref ast.Ref) bool {
 }
 
 // fromData tells data, or the value of a rule that nothing but its name stands for.
-func (s *seeing) fromData(ref ast.Ref) *ast.Term {
+func (s *seeing) fromData(was, ref ast.Ref) *ast.Term {
 	if rules := s.compiler.GetRules(ref); len(rules) > 0 {
 		if len(rules[0].Head.Args) == 0 {
-			s.fromRules(ref, rules)
+			s.fromRules(was, ref, rules)
 		}
 		return nil
 	}
@@ -215,15 +216,15 @@ func (s *seeing) fromData(ref ast.Ref) *ast.Term {
 	found, err := s.store.Read(context.Background(), s.evaluator.txn, path)
 	value, ok := found.(ast.Value)
 	if err != nil || !ok {
-		s.absent(s.refName(ref))
+		s.absent(s.refName(was))
 		return nil
 	}
-	s.add(s.refName(ref), value)
+	s.add(s.refName(was), value)
 	return ast.NewTerm(value)
 }
 
 // fromRules tells rules that have no value. Where they have one, what uses it is told.
-func (s *seeing) fromRules(ref ast.Ref, rules []*ast.Rule) {
+func (s *seeing) fromRules(was, ref ast.Ref, rules []*ast.Rule) {
 	var values []string
 	for _, rule := range rules {
 		for each := rule; each != nil; each = each.Else {
@@ -234,9 +235,9 @@ func (s *seeing) fromRules(ref ast.Ref, rules []*ast.Rule) {
 	}
 	switch {
 	case len(values) == 0:
-		s.absent(s.refName(ref))
+		s.absent(s.refName(was))
 	case rules[0].Head.RuleKind() == ast.SingleValue && len(values) == 1 && len(ref) == len(rules[0].Ref()):
-		s.put(Seen{Name: s.refName(ref), Value: values[0]})
+		s.put(Seen{Name: s.refName(was), Value: values[0]})
 	}
 }
 
@@ -250,10 +251,10 @@ func (s *seeing) fromLocal(ref, plugged ast.Ref) *ast.Term {
 	named[0] = ast.VarTerm(s.variable(variable))
 	found, err := base.Value.Find(plugged[1:])
 	if err != nil {
-		s.absent(s.name(named))
+		s.absent(s.name(named, ref))
 		return nil
 	}
-	s.add(s.name(named), found)
+	s.add(s.name(named, ref), found)
 	return ast.NewTerm(found)
 }
 

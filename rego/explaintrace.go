@@ -82,8 +82,6 @@ type watch struct {
 	causes int
 	// cancel ends an evaluation of which there is too much to tell.
 	cancel topdown.Cancel
-	// last is the condition that was evaluated last.
-	last *snapshot
 }
 
 // Enabled implements topdown.QueryTracer.
@@ -188,9 +186,6 @@ func (w *watch) eval(r *run, expr *ast.Expr) {
 		delete(r.kids, condition)
 	}
 	r.at, r.begun = expr, true
-	if condition != nil {
-		w.last = &snapshot{expr: expr, condition: condition}
-	}
 }
 
 // fail keeps the first condition that failed, of the branch that came furthest to the

@@ -38,14 +38,17 @@ func (s shower) show(value ast.Value) string {
 	return w.text.String() + moment(value)
 }
 
-// name is a reference as it would be written.
-func (s shower) name(ref ast.Ref) string {
+// name is a reference as it would be written, with values for the variables of the one
+// that was.
+func (s shower) name(ref, was ast.Ref) string {
 	var name strings.Builder
 	for i, part := range ref {
 		text, isText := part.Value.(ast.String)
 		switch {
 		case i == 0:
 			name.WriteString(part.String())
+		case isText && isPlain(string(text)) && i < len(was) && was[i].Equal(part):
+			name.WriteString("." + string(text)) // the policy's own word
 		case isText && isPlain(string(text)):
 			name.WriteString("." + s.hidden(string(text)))
 		default:

@@ -103,5 +103,5 @@ func (c credentials) hide(text string) string {
 			shown.WriteByte(text[i])
 		}
 	}
-	return shown.String()
+	return strings.ToValidUTF8(shown.String(), "\uFFFD") // a run may begin within a letter
 }

@@ -363,17 +363,18 @@ func (r *recording) writeWhy(to io.Writer) {
 			fmt.Fprintf(to, "%s\t%s\n", g.About, strings.Join(facts, "; "))
 		}
 	}
-	switch {
-	case r.Check != nil:
+	if r.Check != nil {
 		fmt.Fprintln(to)
 		r.Check.write(to)
+	}
+	switch {
 	case r.Policy != nil:
 		fmt.Fprintf(to, "\nthe policy as it is now, on what was decided on then: %s, %s\n", r.Now.Outcome, r.Now.compared())
 		writeWhy(to, r.Policy, r.Now.Outcome == allowed)
 		if !r.clear {
 			fmt.Fprintf(to, "\n--input tells what was withheld: it names people in clear\n")
 		}
-	default:
+	case r.Check == nil || r.Now != nil:
 		r.writeNow(to)
 	}
 	fmt.Fprintf(to, "\n--all tells all of the record and every rule\n")
