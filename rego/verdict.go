@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,15 +53,17 @@ func objectVerdict(result ast.Object) (authz.Verdict, error) {
 		return authz.Verdict{}, errAllowed
 	}
 	verdict := authz.Verdict{
-		Allowed:    bool(allowed),
-		Reason:     r.code("reason"),
-		Detail:     r.text("detail"),
-		Refusals:   r.requirements("refusals"),
-		Waived:     r.requirements("waived"),
-		BreakGlass: r.tickets("waived"),
-		StepUp:     r.stepUp("step_up"),
-		Limits:     r.limits("limits"),
-		Reply:      r.reply(bool(allowed)),
+		Allowed:  bool(allowed),
+		Reason:   r.code("reason"),
+		Detail:   r.text("detail"),
+		Refusals: r.requirements("refusals"),
+		Waived:   r.requirements("waived"),
+		StepUp:   r.stepUp("step_up"),
+		Limits:   r.limits("limits"),
+		Reply:    r.reply(bool(allowed)),
+	}
+	if slices.ContainsFunc(verdict.Waived, isBrokenGlass) {
+		verdict.BreakGlass = r.tickets("waived")
 	}
 	if r.err != nil {
 		return authz.Verdict{}, r.err
@@ -214,38 +215,6 @@ func (r *reading) requirements(key string) []string {
 	}
 	return names
 }
-
-// tickets are those of requirements that were lifted in an emergency, such as
-// {"break_glass": "INC-4711"}, each once. One that no record should have is a fault.
-func (r *reading) tickets(key string) []string {
-	terms, _ := r.elements(key)
-	var tickets []string
-	for _, term := range terms {
-		ticket := brokenUnder(term.Value)
-		if ticket == nil {
-			continue
-		}
-		name, ok := ticket.(ast.String)
-		if !ok || !isTicket(string(name)) {
-			r.expect(key, "of tickets, [A-Za-z0-9][A-Za-z0-9._-]{0,63}, where the glass was broken")
-			return nil
-		}
-		if !slices.Contains(tickets, string(name)) {
-			tickets = append(tickets, string(name))
-		}
-	}
-	return tickets
-}
-
-// brokenUnder is nil for a requirement that was lifted otherwise.
-func brokenUnder(requirement ast.Value) ast.Value {
-	if object, ok := requirement.(ast.Object); ok {
-		return valueOf(object, "break_glass")
-	}
-	return nil
-}
-
-var isTicket = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`).MatchString
 
 func requirement(value ast.Value) (string, bool) {
 	switch value := value.(type) {
