@@ -110,8 +110,8 @@ type Decision struct {
 	// time of the request.
 	Psd2 *Psd2 `protobuf:"bytes,28,opt,name=psd2,proto3" json:"psd2,omitempty"`
 	// Why that document was not kept, although it should have been: "too_large",
-	// "reserve" (too little of the disk was free), "flood" (too many requests of unknown
-	// callers were refused at once) or "fault" (its file, or its disk, could not take it).
+	// "reserve" (too little of the disk was free) or "fault" (its file, or its disk, could
+	// not take it).
 	InputOmitted string `protobuf:"bytes,29,opt,name=input_omitted,json=inputOmitted,proto3" json:"input_omitted,omitempty"`
 	// With the reason "limit_reached", the names of the limits that were spent: those of a
 	// contract, such as "client_60", and of a policy.
@@ -123,6 +123,9 @@ type Decision struct {
 	// contract lets the operation go on without (replay: best_effort): the reasons for
 	// which it would have been refused, "replays_unavailable" or "limits_unavailable".
 	Unchecked []string `protobuf:"bytes,32,rep,name=unchecked,proto3" json:"unchecked,omitempty"`
+	// The bundles that the policy was made of, in the order of their names; absent where it
+	// was no bundles.
+	Bundles []*Bundle `protobuf:"bytes,33,rep,name=bundles,proto3" json:"bundles,omitempty"`
 	// What failed and refused nothing, since the contract only observes it: the reasons for
 	// which the request would have been refused, those of Countersign first, such as
 	// "object_malformed", then those of the policy, in the form of refusals. "policy_denied"
@@ -397,6 +400,13 @@ func (x *Decision) GetInteractionId() string {
 func (x *Decision) GetUnchecked() []string {
 	if x != nil {
 		return x.Unchecked
+	}
+	return nil
+}
+
+func (x *Decision) GetBundles() []*Bundle {
+	if x != nil {
+		return x.Bundles
 	}
 	return nil
 }
@@ -1004,11 +1014,75 @@ func (x *Outcome) GetDetail() string {
 	return ""
 }
 
+// Bundle is one of those that a policy is made of.
+type Bundle struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name in the configuration.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it calls itself: the revision of its manifest.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The id of the key that it was verified by; absent where no signature was asked for.
+	Signer        string `protobuf:"bytes,3,opt,name=signer,proto3" json:"signer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bundle) Reset() {
+	*x = Bundle{}
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bundle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bundle) ProtoMessage() {}
+
+func (x *Bundle) ProtoReflect() protoreflect.Message {
+	mi := &file_countersign_decision_v1_decision_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bundle.ProtoReflect.Descriptor instead.
+func (*Bundle) Descriptor() ([]byte, []int) {
+	return file_countersign_decision_v1_decision_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Bundle) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Bundle) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *Bundle) GetSigner() string {
+	if x != nil {
+		return x.Signer
+	}
+	return ""
+}
+
 var File_countersign_decision_v1_decision_proto protoreflect.FileDescriptor
 
 const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\n" +
+	"&countersign/decision/v1/decision.proto\x12\x17countersign.decision.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\n" +
 	"\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
@@ -1045,7 +1119,8 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\rinput_omitted\x18\x1d \x01(\tR\finputOmitted\x12%\n" +
 	"\x0elimits_reached\x18\x1e \x03(\tR\rlimitsReached\x12%\n" +
 	"\x0einteraction_id\x18\x1f \x01(\tR\rinteractionId\x12\x1c\n" +
-	"\tunchecked\x18  \x03(\tR\tunchecked\x12\x1a\n" +
+	"\tunchecked\x18  \x03(\tR\tunchecked\x129\n" +
+	"\abundles\x18! \x03(\v2\x1f.countersign.decision.v1.BundleR\abundles\x12\x1a\n" +
 	"\bobserved\x18# \x03(\tR\bobserved\x127\n" +
 	"\x06shadow\x18$ \x01(\v2\x1f.countersign.decision.v1.ShadowR\x06shadow\x12\x14\n" +
 	"\x05asked\x18% \x03(\tR\x05asked\x12'\n" +
@@ -1097,7 +1172,11 @@ const file_countersign_decision_v1_decision_proto_rawDesc = "" +
 	"\bobserved\x18\x06 \x03(\tR\bobserved\x12\x16\n" +
 	"\x06detail\x18\a \x01(\tR\x06detailB\n" +
 	"\n" +
-	"\b_allowedBPZNgithub.com/countersign-io/countersign/proto/countersign/decision/v1;decisionv1b\x06proto3"
+	"\b_allowed\"P\n" +
+	"\x06Bundle\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x12\x16\n" +
+	"\x06signer\x18\x03 \x01(\tR\x06signerBPZNgithub.com/countersign-io/countersign/proto/countersign/decision/v1;decisionv1b\x06proto3"
 
 var (
 	file_countersign_decision_v1_decision_proto_rawDescOnce sync.Once
@@ -1111,7 +1190,7 @@ func file_countersign_decision_v1_decision_proto_rawDescGZIP() []byte {
 	return file_countersign_decision_v1_decision_proto_rawDescData
 }
 
-var file_countersign_decision_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_countersign_decision_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_countersign_decision_v1_decision_proto_goTypes = []any{
 	(*Decision)(nil),              // 0: countersign.decision.v1.Decision
 	(*Psd2)(nil),                  // 1: countersign.decision.v1.Psd2
@@ -1121,24 +1200,26 @@ var file_countersign_decision_v1_decision_proto_goTypes = []any{
 	(*Region)(nil),                // 5: countersign.decision.v1.Region
 	(*Shadow)(nil),                // 6: countersign.decision.v1.Shadow
 	(*Outcome)(nil),               // 7: countersign.decision.v1.Outcome
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Bundle)(nil),                // 8: countersign.decision.v1.Bundle
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_countersign_decision_v1_decision_proto_depIdxs = []int32{
-	8,  // 0: countersign.decision.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	9,  // 0: countersign.decision.v1.Decision.time:type_name -> google.protobuf.Timestamp
 	2,  // 1: countersign.decision.v1.Decision.caller:type_name -> countersign.decision.v1.Caller
 	3,  // 2: countersign.decision.v1.Decision.objects:type_name -> countersign.decision.v1.Object
 	4,  // 3: countersign.decision.v1.Decision.consent:type_name -> countersign.decision.v1.Consent
 	5,  // 4: countersign.decision.v1.Decision.region:type_name -> countersign.decision.v1.Region
-	8,  // 5: countersign.decision.v1.Decision.until:type_name -> google.protobuf.Timestamp
+	9,  // 5: countersign.decision.v1.Decision.until:type_name -> google.protobuf.Timestamp
 	1,  // 6: countersign.decision.v1.Decision.psd2:type_name -> countersign.decision.v1.Psd2
-	6,  // 7: countersign.decision.v1.Decision.shadow:type_name -> countersign.decision.v1.Shadow
-	7,  // 8: countersign.decision.v1.Shadow.was:type_name -> countersign.decision.v1.Outcome
-	7,  // 9: countersign.decision.v1.Shadow.would:type_name -> countersign.decision.v1.Outcome
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 7: countersign.decision.v1.Decision.bundles:type_name -> countersign.decision.v1.Bundle
+	6,  // 8: countersign.decision.v1.Decision.shadow:type_name -> countersign.decision.v1.Shadow
+	7,  // 9: countersign.decision.v1.Shadow.was:type_name -> countersign.decision.v1.Outcome
+	7,  // 10: countersign.decision.v1.Shadow.would:type_name -> countersign.decision.v1.Outcome
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_countersign_decision_v1_decision_proto_init() }
@@ -1155,7 +1236,7 @@ func file_countersign_decision_v1_decision_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_countersign_decision_v1_decision_proto_rawDesc), len(file_countersign_decision_v1_decision_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
