@@ -144,7 +144,9 @@ type Decision struct {
 	Bare bool
 
 	Revision string
-	Elapsed  time.Duration
+	// Bundles are those that the policy in force is made of, if it is of bundles.
+	Bundles []Bundle
+	Elapsed time.Duration
 }
 
 // Code is the reason in one word: the policy's where it gave one, else the Reason's.

@@ -151,11 +151,11 @@ func (p *Pipeline) answer(ctx context.Context, s *Snapshot, f *Facts) (d Decisio
 			d = p.denial(f, fmt.Errorf("%w: %s", Internal, panicText(fault)))
 		}
 		if s != nil {
-			d.Revision = s.Revision
+			d.Revision, d.Bundles = s.Revision, s.Bundles
 		}
 	}()
 	if s == nil {
-		return p.denial(f, fmt.Errorf("%w: no snapshot is loaded", Internal))
+		return p.denial(f, fmt.Errorf("%w: no snapshot is loaded", PolicyUnavailable))
 	}
 	s.settleAnswers(f)
 	verdict, err := p.decide(ctx, s, f)
@@ -211,7 +211,7 @@ func (p *Pipeline) decision(f *Facts, reason Reason) Decision {
 func (p *Pipeline) hide(d *Decision) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			*d = Decision{ID: d.ID, Operation: d.Operation, Revision: d.Revision, Detail: "pseudonym: " + panicText(fault),
+			*d = Decision{ID: d.ID, Operation: d.Operation, Revision: d.Revision, Bundles: d.Bundles, Detail: "pseudonym: " + panicText(fault),
 				Answers: d.Answers, InteractionID: d.InteractionID}
 		}
 	}()

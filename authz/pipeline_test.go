@@ -142,7 +142,7 @@ func allowing() *fakes {
 
 func (f *fakes) pipeline() *Pipeline {
 	p := &Pipeline{Consents: f, Owners: f, Limiter: f, Revocations: f, Pseudonyms: f, Recorder: f, Now: func() time.Time { return testTime }}
-	p.Load(&Snapshot{Revision: "r1", Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f, Inputs: f})
+	p.Load(&Snapshot{Revision: "r1", Bundles: []Bundle{{Name: "rules", Revision: "v1", Signer: "release"}}, Region: "GB", Contracts: f, Certificates: f, Tokens: f, Policy: f, Inputs: f})
 	return p
 }
 
@@ -153,7 +153,7 @@ func getAccount() *Request {
 func TestCheckAllows(t *testing.T) {
 	f := allowing()
 	got := f.pipeline().Check(t.Context(), getAccount())
-	if !got.Allowed || got.Reason != Granted || got.Revision != "r1" || got.Pseudonym != "k1.p" {
+	if !got.Allowed || got.Reason != Granted || got.Revision != "r1" || len(got.Bundles) != 1 || got.Pseudonym != "k1.p" {
 		t.Errorf("Check() = %+v, want granted under r1 with a pseudonym", got)
 	}
 	offers := f.offers()
@@ -452,7 +452,7 @@ func TestZeroDecisionDenies(t *testing.T) {
 func TestNoSnapshotDenies(t *testing.T) {
 	f := allowing()
 	p := &Pipeline{Consents: f, Owners: f, Pseudonyms: f, Recorder: f}
-	if got := p.Check(t.Context(), getAccount()); got.Allowed || got.Reason != Internal || len(f.offers()) != 1 {
+	if got := p.Check(t.Context(), getAccount()); got.Allowed || got.Reason != PolicyUnavailable || len(f.offers()) != 1 {
 		t.Errorf("Check() without a snapshot = %+v with %d records, want one recorded denial", got, len(f.offers()))
 	}
 }

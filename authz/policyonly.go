@@ -18,6 +18,8 @@ import (
 type PolicyOnly struct {
 	API      API
 	Revision string
+	// Bundles are those that Policy is made of, if it is of bundles.
+	Bundles  []Bundle
 	Policy   Policy
 	Recorder Recorder
 	// Inputs gives what Policy decides on, for the record; nil keeps nothing.
@@ -50,7 +52,7 @@ func (p *PolicyOnly) answer(ctx context.Context, f *Facts) (d Decision) {
 		if fault := recover(); fault != nil {
 			d = denialOf(f, fmt.Errorf("%w: %s", Internal, panicText(fault)))
 		}
-		d.Revision = p.Revision
+		d.Revision, d.Bundles = p.Revision, p.Bundles
 	}()
 	verdict, err := p.decide(ctx, f)
 	if err = inTime(ctx, verdict, err); err != nil {

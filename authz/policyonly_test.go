@@ -10,7 +10,7 @@ import (
 )
 
 func (f *fakes) policyOnly() *PolicyOnly {
-	return &PolicyOnly{API: "legacy", Revision: "r1", Policy: f, Recorder: f, Now: func() time.Time { return testTime }}
+	return &PolicyOnly{API: "legacy", Revision: "r1", Bundles: []Bundle{{Name: "rules"}}, Policy: f, Recorder: f, Now: func() time.Time { return testTime }}
 }
 
 func answering(v Verdict, err error) *fakes {
@@ -62,7 +62,7 @@ func TestPolicyOnlyAnswers(t *testing.T) {
 		if diff := gocmp.Diff(test.want, toldOf(d)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
-		if offers := f.offers(); len(offers) != 1 || toldOf(*offers[0].Decision) != test.want || d.Revision != "r1" {
+		if offers := f.offers(); len(offers) != 1 || toldOf(*offers[0].Decision) != test.want || d.Revision != "r1" || len(d.Bundles) != 1 {
 			t.Errorf("%s: revision %q, records %+v, want r1 and one, as it was answered", test.name, d.Revision, offers)
 		}
 	}

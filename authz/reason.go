@@ -100,6 +100,7 @@ const (
 	TokenAge
 	TokenEnvironment
 	ClientAddress
+	PolicyUnavailable
 
 	reasonCount
 )
@@ -212,7 +213,8 @@ var reasons = [reasonCount]struct {
 	TokenAge:               {"token_age", http.StatusUnauthorized, invalidToken, "The access token was issued too long ago"},
 	TokenEnvironment:       {"token_environment", http.StatusUnauthorized, invalidToken, "The access token is for another environment"},
 	// The token is good, from elsewhere: no challenge asks for another.
-	ClientAddress: {"client_address", http.StatusForbidden, noOAuthError, "The client may not call from this address"},
+	ClientAddress:     {"client_address", http.StatusForbidden, noOAuthError, "The client may not call from this address"},
+	PolicyUnavailable: {"policy_unavailable", http.StatusServiceUnavailable, noOAuthError, "The request cannot be decided at the moment"},
 }
 
 // Codes are those of the reasons, nil where there is none.

@@ -11,6 +11,8 @@ import (
 type Snapshot struct {
 	// Revision is a hash of configuration, contracts and policy.
 	Revision string
+	// Bundles are those that the policy is made of, if it is of bundles.
+	Bundles []Bundle
 	// Region is where this deployment serves from, or "".
 	Region string
 	// Environment is the one that this deployment is, such as "production", or "".

@@ -102,6 +102,7 @@ var golden = map[authz.Reason]struct {
 	authz.TokenAge:               {401, "token_age", invalid + `"The access token was issued too long ago"`},
 	authz.TokenEnvironment:       {401, "token_environment", invalid + `"The access token is for another environment"`},
 	authz.ClientAddress:          {403, "client_address", ""},
+	authz.PolicyUnavailable:      {503, "policy_unavailable", ""},
 }
 
 // takesProofs is an API that takes proofs of possession, and demands a nonce.

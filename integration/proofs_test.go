@@ -87,7 +87,7 @@ func TestReloadForgetsNoProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	system.Pipeline.Load(next)
+	system.PutInForce(next)
 	if got := system.Pipeline.Check(t.Context(), request); got.Reason != authz.ProofReplayed {
 		t.Errorf("Check() after a reload = %s, want %s", got.Code(), authz.ProofReplayed)
 	}

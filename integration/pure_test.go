@@ -53,7 +53,7 @@ func (r *repeating) told(verdict authz.Verdict, err error) []byte {
 // the same, also after a restart and from what the record would keep.
 func TestStoriesAreDecidedTheSameAgain(t *testing.T) {
 	b, system := openSystem(t)
-	snapshot, err := system.Prepare(system.Config)
+	next, err := system.Prepare(system.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +63,8 @@ func TestStoriesAreDecidedTheSameAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	snapshot.Policy = policy
-	system.Pipeline.Load(snapshot)
+	next.Snapshot.Policy = policy
+	system.Pipeline.Load(next.Snapshot)
 	nonce := nonceOf(t, system)
 	for _, story := range stories(t) {
 		t.Run(story.Name, func(t *testing.T) {

@@ -38,11 +38,11 @@ func tryBeside(t testing.TB, dir string, system *wire.System, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := system.Prepare(cfg)
+	next, err := system.Prepare(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	system.Pipeline.Load(snapshot)
+	system.PutInForce(next)
 }
 
 // byPolicy reports a decision that the policy was asked for.

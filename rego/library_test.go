@@ -17,7 +17,7 @@ import (
 // libraryTests is the library with its own tests.
 func libraryTests(t *testing.T) *source {
 	t.Helper()
-	loaded, err := load("")
+	loaded, err := load(Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func TestLibraryPage(t *testing.T) {
 
 // TestLibraryIsAnnotated holds that each rule has METADATA, be it on another of its bodies.
 func TestLibraryIsAnnotated(t *testing.T) {
-	s, err := load("")
+	s, err := load(Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestLibraryIsAnnotated(t *testing.T) {
 
 func libraryPage(t *testing.T) string {
 	t.Helper()
-	s, err := load("")
+	s, err := load(Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	opa "github.com/open-policy-agent/opa/v1/rego"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/rego/bundles"
 )
 
 // Config says which policy decides. The zero Config is the standard library alone.
@@ -34,6 +35,20 @@ type Config struct {
 	Decision string `yaml:"decision"`
 	// Shadow is tried beside it; nil means that nothing is.
 	Shadow *ShadowConfig `yaml:"shadow"`
+	// Downloads say which bundles are the policy in place of Path, in OPA's own form.
+	Downloads bundles.Config `yaml:",inline"`
+	// Set is what was downloaded; nil where there is none, or nothing is yet.
+	Set *bundles.Set `yaml:"-"`
+}
+
+// Check says what is wrong with what is said of downloads, without any policy. Its error
+// is authz.Problems.
+func (c *Config) Check() error {
+	problems := authz.ProblemsOf(c.Downloads.Check())
+	if c.Path != "" && c.Downloads.Used() {
+		problems.Add("path", "stands beside bundles, and one policy decides", "keep one of them; put the files of the folder in a bundle of their own")
+	}
+	return problems.Err()
 }
 
 // Engine decides by one policy. It is immutable but for a cache with an entry for
@@ -54,7 +69,7 @@ var _ authz.Policy = (*Engine)(nil)
 // that is wrong as far as compilation came.
 func New(cfg Config) (*Engine, error) {
 	ctx := context.Background()
-	loaded, err := load(cfg.Path)
+	loaded, err := load(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -43,22 +43,31 @@ type source struct {
 	data map[string]any
 	// rawData is the data as JSON, keys in order.
 	rawData []byte
+	// set is the id of the bundles' Set, or "".
+	set string
 }
 
-// load reads and parses what is at path, beside the library. Its error is
+// load reads and parses the policy that cfg names, beside the library. Its error is
 // authz.Problems with every file that cannot be read.
-func load(path string) (*source, error) { return loadWith(path, served) }
+func load(cfg Config) (*source, error) { return loadWith(cfg, false) }
 
-// loadWith is load with a choice of files.
-func loadWith(path string, leaveOut loader.Filter) (*source, error) {
-	s := &source{path: path, modules: map[string]*ast.Module{}, raw: map[string][]byte{}, data: map[string]any{}}
+// loadWith is load, with the policy's tests or without.
+func loadWith(cfg Config, tests bool) (*source, error) {
+	s := &source{path: cfg.Path, modules: map[string]*ast.Module{}, raw: map[string][]byte{}, data: map[string]any{}}
 	if err := s.addLibrary(); err != nil {
 		return nil, s.problems(err)
 	}
-	if path == "" {
+	if cfg.Path == "" && !cfg.Downloads.Used() {
 		return s, nil
 	}
-	stat, err := os.Stat(path)
+	if cfg.Path == "" {
+		return s.addSet(cfg.Set, tests)
+	}
+	leaveOut := served
+	if tests {
+		leaveOut = tested
+	}
+	stat, err := os.Stat(cfg.Path)
 	switch {
 	case err != nil:
 		return nil, authz.Problems{{Key: "path", What: err.Error(), Fix: "name a directory of .rego files or a bundle"}}
@@ -80,8 +89,12 @@ func parserOptions() ast.ParserOptions {
 	return ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: true, Capabilities: capabilities()}
 }
 
-func (s *source) add(name string, text []byte) error {
-	module, err := ast.ParseModuleWithOpts(name, string(text), parserOptions())
+func (s *source) add(name string, text []byte) error { return s.addAs(name, text, ast.RegoV1) }
+
+func (s *source) addAs(name string, text []byte, version ast.RegoVersion) error {
+	options := parserOptions()
+	options.RegoVersion = version
+	module, err := ast.ParseModuleWithOpts(name, string(text), options)
 	if err != nil {
 		return err
 	}
@@ -131,11 +144,8 @@ func (s *source) addBundle(leaveOut loader.Filter) error {
 	if len(loaded.WasmModules) > 0 || len(loaded.PlanModules) > 0 || loaded.Type() != bundle.SnapshotBundleType {
 		return errors.New("the bundle is compiled or a delta; build it with opa build, target rego")
 	}
-	for _, module := range loaded.Modules {
-		name := strings.TrimPrefix(module.Path, "/")
-		if err := s.add(name, module.Raw); err != nil {
-			return err
-		}
+	if err := s.addModules("", loaded, true); err != nil {
+		return err
 	}
 	s.data = loaded.Data
 	return nil
@@ -175,6 +185,9 @@ func (s *source) digest(decision ast.Ref) []byte {
 		frame(sum, s.raw[name])
 	}
 	frame(sum, s.rawData)
+	if s.set != "" { // what bundles are called is in records
+		frame(sum, []byte(s.set))
+	}
 	return sum.Sum(nil)
 }
 

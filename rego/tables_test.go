@@ -46,7 +46,7 @@ func TestTablesThatAreRight(t *testing.T) {
 }
 
 func TestTablesWithFaults(t *testing.T) {
-	s, err := load("")
+	s, err := load(Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func (r *TestReport) Count(outcome Outcome) int {
 // are compiled as strictly as the policy, without the built-ins that it is not given.
 // It is for the go tests of whoever keeps policies beside Go code.
 func Test(ctx context.Context, cfg Config, report io.Writer) error {
-	loaded, err := loadWith(cfg.Path, tested)
+	loaded, err := loadWith(cfg, true)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func RunTests(ctx context.Context, cfg Config, selection Selection) (*TestReport
 	if _, err := regexp.Compile(selection.Names); err != nil {
 		return nil, authz.Problems{{Key: "run", What: err.Error(), Fix: "write a regular expression of tests' names, such as site_test"}}
 	}
-	loaded, err := loadWith(cfg.Path, tested)
+	loaded, err := loadWith(cfg, true)
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ func describe(record authz.Record, key *key) *decisionv1.Decision {
 		InteractionId:  d.InteractionID,
 		Unchecked:      authz.Codes(f.Unchecked()),
 		Observed:       names.maskCodes(f.Observed()),
+		Bundles:        bundles(d.Bundles),
 	}
 	if f.Lookups != nil {
 		out.Asked, out.AnswersOmitted = f.Lookups.Builtins, f.Lookups.Answers == nil
@@ -171,6 +172,14 @@ func texts[T ~string](values []T) []string {
 	out := make([]string, len(values))
 	for i, value := range values {
 		out[i] = string(value)
+	}
+	return out
+}
+
+func bundles(of []authz.Bundle) []*decisionv1.Bundle {
+	var out []*decisionv1.Bundle
+	for _, b := range of {
+		out = append(out, &decisionv1.Bundle{Name: b.Name, Revision: b.Revision, Signer: b.Signer})
 	}
 	return out
 }

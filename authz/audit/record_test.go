@@ -63,11 +63,12 @@ func fullRecord() authz.Record {
 		},
 		Operation: operation, Caller: caller, Pseudonym: "ignored", Revision: "sha256:abc", Elapsed: 1500 * time.Microsecond,
 		InteractionID: "c770aef3-6784-41f7-8e0e-ff5f97bddb3a",
+		Bundles:       []authz.Bundle{{Name: "limits"}, {Name: "rules", Revision: "v7", Signer: "release"}},
 	}
 	return authz.Record{Decision: decision, Facts: facts}
 }
 
-const fullLine = `{"allowed":false,"api":"accounts","binding":["mtls"],"breakGlass":["INC-4711"],` +
+const fullLine = `{"allowed":false,"api":"accounts","binding":["mtls"],"breakGlass":["INC-4711"],"bundles":[{"name":"limits"},{"name":"rules","revision":"v7","signer":"release"}],` +
 	`"caller":{"actorPseudonym":"@actor","client":"acme","consentPseudonym":"@consent","issuer":"https://issuer.example",` +
 	`"kind":"customer","roles":["viewer"],"scopes":["accounts","AIS:@consent"],"subjectPseudonym":"@subject","tenant":"retail"},` +
 	`"certificateThumbprint":"AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","consent":{"idPseudonym":"@consent","status":"Authorised"},` +

@@ -7,6 +7,7 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -20,7 +21,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 )
 
-// Console serves /healthz, /readyz, /metrics, /shadow, and OPA's /health.
+// Console serves /healthz, /readyz, /status, /metrics, /shadow, and OPA's /health.
 type Console struct {
 	listener net.Listener
 	server   *http.Server
@@ -35,6 +36,8 @@ type Pages struct {
 	// reload that was refused is no reason not to be ready.
 	Reloads *Reloads
 	Records *Records
+	// Bundles may be nil, where the policy is none.
+	Bundles *Bundles
 	// Metrics are those of /metrics.
 	Metrics *prometheus.Registry
 	// Shadow is what /shadow tells, as JSON, of a policy that is tried.
@@ -57,6 +60,7 @@ func Listen(address string, pages Pages) (*Console, error) {
 		answerReady(w, pages.Ready())
 		if r.URL.Query().Has("verbose") {
 			pages.Reloads.tell(w)
+			pages.Bundles.tell(w)
 			pages.Records.tell(w)
 		}
 	})
@@ -68,6 +72,10 @@ func Listen(address string, pages Pages) (*Console, error) {
 			return
 		}
 		fmt.Fprintln(w, "ok")
+	})
+	routes.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(pages.status()) // who asked is gone
 	})
 	routes.Handle("GET /metrics", promhttp.HandlerFor(pages.Metrics, promhttp.HandlerOpts{}))
 	routes.HandleFunc("GET /shadow", tellShadow(pages.Shadow))

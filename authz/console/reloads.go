@@ -43,7 +43,7 @@ type Reloads struct {
 
 var _ prometheus.Collector = (*Reloads)(nil)
 
-// NewReloads tells of the first snapshot.
+// NewReloads tells of the first snapshot. revision is "" where there is none yet.
 func NewReloads(revision string, since time.Time) *Reloads {
 	return &Reloads{revision: revision, since: since, results: map[string]int{loaded: 0, unchanged: 0, refused: 0}}
 }
@@ -96,14 +96,20 @@ func (r *Reloads) Collect(into chan<- prometheus.Metric) {
 	for result, count := range r.results {
 		into <- prometheus.MustNewConstMetric(reloadsMetric, prometheus.CounterValue, float64(count), result)
 	}
-	into <- prometheus.MustNewConstMetric(infoMetric, prometheus.GaugeValue, 1, r.revision)
+	if r.revision != "" {
+		into <- prometheus.MustNewConstMetric(infoMetric, prometheus.GaugeValue, 1, r.revision)
+	}
 }
 
 // tell writes what is in force, and why the last reload was refused where it was.
 func (r *Reloads) tell(w io.Writer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Fprintf(w, "revision %s in force since %s\n", r.revision, r.since.UTC().Format(time.RFC3339))
+	if r.revision == "" {
+		fmt.Fprintln(w, "no revision is in force yet")
+	} else {
+		fmt.Fprintf(w, "revision %s in force since %s\n", r.revision, r.since.UTC().Format(time.RFC3339))
+	}
 	if r.fault != nil {
 		fmt.Fprintf(w, "the last reload was refused at %s:\n%v\n", r.at.UTC().Format(time.RFC3339), r.fault)
 	}

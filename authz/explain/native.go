@@ -55,6 +55,7 @@ var native = map[authz.Reason]Check{
 	authz.PolicyError:          {Step: "policy", Section: "policy", Looked: "the policy", Expects: "it comes to a decision that can be used", Change: "correct the rule: countersign check and countersign test"},
 
 	authz.DeadlineExceeded:  {Section: "timeout", Looked: "the clock", Expects: "the check ends in its time", Change: seeStore},
+	authz.PolicyUnavailable: {Section: "policy.bundles", Looked: "the bundles that are the policy", Expects: "one set of them was downloaded and is right, now or earlier", Change: "nothing for the client, who may try again: see the bundle server, and countersign status"},
 	authz.NotRecorded:       {Section: "audit", Looked: "the record", Expects: "it is on disk before the answer", Change: "nothing for the client, who may try again: see the disk"},
 	authz.Overloaded:        {Section: "max_concurrent_checks", Looked: "how many checks run at once", Expects: "there is room for one more", Change: "try again later; where it is so often, allow more, or start another process"},
 	authz.LimitReached:      {Step: "policy", Section: "RFC 6585 §4", Looked: "what was counted of the caller", Expects: "each limit has something left", Change: "wait as long as Retry-After says"},

@@ -32,6 +32,9 @@ type summary struct {
 	PolicyOnly []authz.API `json:"policy_only"`
 	// Network are those of them whose policies may ask others.
 	Network []config.Network `json:"network"`
+	// Set and Bundles are those that were judged, where the policy is of bundles.
+	Set     string         `json:"set,omitempty"`
+	Bundles []authz.Bundle `json:"bundles,omitempty"`
 }
 
 // check finds every fault of a configuration and all that it names, without
@@ -74,8 +77,32 @@ func check(_ context.Context, args []string, w world) error {
 	for _, each := range s.Network {
 		fmt.Fprintf(w.stdout, "note: the policy of %s may ask the network: %s, of %s\n", each.API, strings.Join(each.Builtins, ", "), each.Whom())
 	}
+	if s.Set != "" {
+		fmt.Fprintf(w.stdout, "the policy is of the bundles %s, as they were in force last: %s\n", s.Set, authz.BundleNames(s.Bundles))
+	}
+	if loaded.Policy == nil {
+		return nil
+	}
 	_, err = fmt.Fprintf(w.stdout, "the policy reads %s\n", strings.Join(s.Reaches, ", "))
 	return err
+}
+
+// notes are what is no fault, of the policy and of what it comes from.
+func notes(loaded *wire.Loaded) authz.Problems {
+	var all authz.Problems
+	if loaded.Policy != nil {
+		all = append(loaded.Policy.Notes(), loaded.Unsaid()...)
+	}
+	if loaded.Tries() {
+		all = append(all, loaded.Shadow.Notes()...)
+	}
+	if loaded.Fault != nil {
+		all = append(all, authz.Problem{Key: "policy.bundles", What: "no policy is judged: " + loaded.Fault.Error(), Fix: "countersign serve downloads it"})
+	}
+	for _, name := range loaded.Config.Policy.Downloads.Unsigned() {
+		all = append(all, authz.Problem{Key: "policy.bundles." + name, What: "is taken without a signature: who can write to its server decides", Fix: "sign it, and name the key under signing"})
+	}
+	return all
 }
 
 // load reads a configuration and opens what it names.
@@ -102,8 +129,14 @@ func open(cfg *config.Config, faults error, by func(*config.Config) (*wire.Loade
 }
 
 func summarise(loaded *wire.Loaded) summary {
-	s := summary{Public: []string{}, Reaches: loaded.Policy.Reaches(), Leniencies: loaded.Config.Leniencies(),
-		Observed: wire.ObservedBy(loaded.Contracts), Shadow: triedBy(loaded), Notes: problemList(notes(loaded)), PolicyOnly: loaded.Config.PolicyOnly(), Network: loaded.Config.Network()}
+	s := summary{Public: []string{}, Reaches: []string{}, Leniencies: loaded.Config.Leniencies(),
+		Observed: wire.ObservedBy(loaded.Contracts), Shadow: triedBy(loaded), Notes: problemList(notes(loaded)), PolicyOnly: loaded.Config.PolicyOnly(), Network: loaded.Config.Network(), Bundles: loaded.Set.Names()}
+	if loaded.Policy != nil {
+		s.Reaches = loaded.Policy.Reaches()
+	}
+	if loaded.Set != nil {
+		s.Set = loaded.Set.ID
+	}
 	for operation := range loaded.Contracts.Operations() {
 		s.Operations++
 		if operation.TakesAnonymous() {
@@ -133,15 +166,6 @@ func (t *tried) words() string {
 		return "policy.shadow is the policy in force: nothing is tried"
 	}
 	return fmt.Sprintf("%s is tried beside the policy in force; it reads %s", t.Path, strings.Join(t.Reaches, ", "))
-}
-
-// notes are what is no fault, and was likely not meant.
-func notes(loaded *wire.Loaded) authz.Problems {
-	all := append(loaded.Policy.Notes(), loaded.Unsaid()...)
-	if loaded.Tries() {
-		all = append(all, loaded.Shadow.Notes()...)
-	}
-	return all
 }
 
 // tell writes problems as JSON where that is asked for; text is main's.

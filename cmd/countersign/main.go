@@ -49,6 +49,8 @@ const usage = `countersign decides, for Envoy, which requests to an API may pass
   countersign replay       --config countersign.yaml --policy DIR    say what another policy would have decided
   countersign token        --config countersign.yaml token.jwt       say which check a token fails
   countersign revoke       --issuer ISSUER --subject SUBJECT         have tokens be refused from now on
+  countersign status       ADDR …                                    say which revision each process enforces
+  countersign policy       list | pin REVISION | unpin               roll a policy of bundles back to one that is kept
   countersign metadata     --config countersign.yaml                 print what clients are told of an API
   countersign schema                                                 print the JSON Schema of a policy's input
   countersign capabilities                                           print which built-ins policies may call
@@ -64,6 +66,8 @@ var commands = map[string]func(context.Context, []string, world) error{
 	"replay":       replayLog,
 	"token":        judgeToken,
 	"revoke":       revoke,
+	"status":       fleet,
+	"policy":       policy,
 	"metadata":     metadata,
 	"capabilities": capabilities,
 	"schema":       schema,

@@ -36,6 +36,8 @@ type recording struct {
 	Revision string     `json:"revision"`
 	// RevisionNow is "" where the configuration is wrong now.
 	RevisionNow string `json:"revision_now,omitempty"`
+	// Bundles are those that the policy was made of then, if it was of bundles.
+	Bundles []authz.Bundle `json:"bundles,omitempty"`
 	// Abandoned is whether a later record took back what Record tells.
 	Abandoned bool    `json:"abandoned,omitempty"`
 	Record    []group `json:"record"`
@@ -93,6 +95,9 @@ func remember(found audit.Found, revision string) *recording {
 	told.Check = checkRecorded(holds)
 	if reason, known := authz.ReasonNamed(holds.Reason); known {
 		told.Sentence = reason.Title()
+	}
+	for _, b := range before.Bundles {
+		told.Bundles = append(told.Bundles, authz.Bundle{Name: b.Name, Revision: b.Revision, Signer: b.Signer})
 	}
 	if holds.Abandoned {
 		told.note("a later record takes back what was decided: it was on disk only after its time was over, and the caller was answered %d %s", holds.Status, holds.Reason)
@@ -310,6 +315,9 @@ func (r *recording) write(to io.Writer, all bool) error {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "%s\n%s\n\n", r.verdict(), visible(r.Sentence))
 	writeFacts(table, "", []fact{{"decision", []string{r.Decision}}, {"time", []string{r.Time.Format(time.RFC3339Nano)}}, {"revision", []string{r.Revision, r.revisionNow()}}})
+	if len(r.Bundles) > 0 {
+		writeFacts(table, "", []fact{{"bundles", []string{authz.BundleNames(r.Bundles)}}})
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(table, "\n%s\n", note)
 	}

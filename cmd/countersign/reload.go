@@ -10,7 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/console"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
@@ -32,6 +31,8 @@ type reloader struct {
 	reloads *console.Reloads
 	log     *slog.Logger
 	watch   watcher
+	// refused is the set of bundles that was refused last, under the configuration in force.
+	refused string
 }
 
 // start runs the reloader until ctx ends. stop ends it, and waits for a reload under
@@ -58,22 +59,31 @@ func (r *reloader) start(ctx context.Context, hangups <-chan os.Signal) (stop fu
 // run reloads on each hang-up at once, and on each poll that finds the files changed
 // and at rest, until ctx ends.
 func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal, polls <-chan time.Time) {
+	var news <-chan struct{}
+	if follower := r.system.Bundles(); follower != nil {
+		news = follower.News()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangups:
 			r.reload("SIGHUP")
+		case <-news:
+			r.follow("bundles downloaded")
 		case <-polls:
 			if r.watch.settled() {
 				r.reload("files changed")
+			}
+			if follower := r.system.Bundles(); follower != nil && follower.PinChanged() {
+				r.follow("pin changed")
 			}
 		}
 	}
 }
 
 func (r *reloader) reload(because string) {
-	snapshot, cfg, err := r.prepare()
+	next, cfg, err := r.prepare()
 	now := time.Now()
 	switch before := r.reloads.Revision(); {
 	case errors.Is(err, errMoving):
@@ -83,48 +93,52 @@ func (r *reloader) reload(because string) {
 		r.reloads.Refused(err, now)
 		r.log.Error("reload refused", "on", because, "in_force", before, "because", err)
 		return
-	case snapshot.Revision != before:
-		r.system.Pipeline.Load(snapshot)
-		r.log.Info("reloaded", "on", because, "revision", snapshot.Revision, "before", before)
+	case next.Revision() != before:
+		r.log.Info("reloaded", "on", because, "revision", next.Revision(), "before", before)
 		tellLeniencies(cfg, r.log)
-		tellObserved(snapshot.Contracts, r.log)
-		tellShadow(cfg, snapshot.Candidate, r.log)
+		tellObserved(next.Contracts(), r.log)
+		tellShadow(cfg, next.Candidate(), r.log)
 		tellNetwork(cfg, r.log)
-	default: // The snapshot in force remembers tokens, so it stays.
+	default:
 		r.log.Info("reloaded, nothing changed", "on", because, "revision", before)
 	}
-	r.reloads.Loaded(snapshot.Revision, now)
+	r.system.PutInForce(next)
+	r.reloads.Loaded(next.Revision(), now)
 	r.system.ReadKeyFiles()
+	if r.system.Bundles() != nil && r.refused != "" {
+		r.refused = ""
+		r.follow(because)
+	}
 }
 
 // prepare reads everything anew, and gives what it read beside what came of it. A panic
 // is an error like any other: what an operator wrote must not end a process that is
 // deciding.
-func (r *reloader) prepare() (snapshot *authz.Snapshot, cfg *config.Config, err error) {
+func (r *reloader) prepare() (next *wire.Next, cfg *config.Config, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			snapshot, cfg, err = nil, nil, fmt.Errorf("reload: panic: %v", fault)
+			next, cfg, err = nil, nil, fmt.Errorf("reload: panic: %v", fault)
 		}
 	}()
 	cfg, watch, faults := r.from.read(r.world)
 	r.watch.names, r.watch.taken = watch.names, watch.taken
-	snapshot, err = r.judge(cfg, faults)
+	next, err = r.judge(cfg, faults)
 	if !look(watch.names...).same(watch.taken) {
 		return nil, nil, errMoving
 	}
-	return snapshot, cfg, err
+	return next, cfg, err
 }
 
 // judge makes a snapshot of a configuration without faults, and finds all there are.
-func (r *reloader) judge(cfg *config.Config, faults error) (*authz.Snapshot, error) {
+func (r *reloader) judge(cfg *config.Config, faults error) (*wire.Next, error) {
 	if cfg == nil || !cfg.Readable() {
 		return nil, faults
 	}
-	snapshot, err := r.system.Prepare(cfg)
+	next, err := r.system.Prepare(cfg)
 	if faults != nil {
 		return nil, wire.Merge(faults, err)
 	}
-	return snapshot, err
+	return next, err
 }
 
 // origin is where a configuration is read from: a file of ours, or, where peer has one,

@@ -18,12 +18,14 @@ import (
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/audit"
 	"github.com/countersign-io/countersign/authz/console"
+	"github.com/countersign-io/countersign/authz/contract"
 	"github.com/countersign-io/countersign/authz/replay"
 	"github.com/countersign-io/countersign/authz/shadow"
 	"github.com/countersign-io/countersign/authz/trace"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
 	"github.com/countersign-io/countersign/envoy"
+	"github.com/countersign-io/countersign/rego/bundles"
 )
 
 const (
@@ -65,6 +67,9 @@ func serve(ctx context.Context, args []string, w world) error {
 	}
 	r := &reloader{from: from, world: w, system: system, log: log, watch: watch,
 		reloads: console.NewReloads(system.Revision, time.Now())}
+	if fault := system.Fault; fault != nil && !errors.Is(fault, bundles.ErrNone) {
+		r.reloads.Refused(fault, time.Now())
+	}
 	err = answer(ctx, r, tracing, hangups)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
@@ -115,7 +120,7 @@ func tellLeniencies(cfg *config.Config, log *slog.Logger) {
 
 // tellObserved has the log say which checks refuse nothing, so that none of them is
 // forgotten.
-func tellObserved(contracts authz.Contracts, log *slog.Logger) {
+func tellObserved(contracts *contract.Contracts, log *slog.Logger) {
 	for _, each := range wire.ObservedBy(contracts) {
 		log.Warn("checks are only observed: what fails refuses nothing", "api", each.API, "operations", len(each.Operations), "checks", each.Checks)
 	}
@@ -144,6 +149,10 @@ func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <
 	registry := prometheus.NewRegistry()
 	records := console.NewRecords(func() console.Recording { return console.Recording(system.Records()) })
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), r.reloads, records)
+	told := bundlesTold(system.Bundles())
+	if told != nil {
+		registry.MustRegister(told)
+	}
 	count := console.Trials(registry)
 	trials := system.Trials(func(operation *authz.Operation, result shadow.Result) { count(operation, string(result)) })
 	checker := trace.Checks(console.Checks(console.TellBreakGlass(system.Pipeline, log), registry), tracing.Tracer())
@@ -157,7 +166,7 @@ func answer(ctx context.Context, r *reloader, tracing *trace.Provider, hangups <
 		return located(system, err)
 	}
 	failed := make(chan error, 2)
-	operator, err := listenConsole(system, console.Pages{Ready: system.Ready, Reloads: r.reloads, Records: records, Metrics: registry, Shadow: func() any { return trials.Report() }})
+	operator, err := listenConsole(system, console.Pages{Ready: system.Ready, Reloads: r.reloads, Records: records, Bundles: told, Metrics: registry, Shadow: func() any { return trials.Report() }})
 	if err != nil {
 		return errors.Join(err, drain(ctx, server, nil))
 	}

@@ -271,3 +271,11 @@ func TestReserveThatIsReachedAtStartIsTold(t *testing.T) {
 	stop()
 	s.wantEnd(t)
 }
+
+// contextOf is one that the test ends.
+func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	return ctx, stop
+}

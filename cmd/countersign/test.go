@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/countersign-io/countersign/cmd/countersign/config"
+	"github.com/countersign-io/countersign/cmd/countersign/wire"
 	"github.com/countersign-io/countersign/rego"
 )
 
@@ -99,7 +100,12 @@ func (t *testRun) policy(w world) (policy rego.Config, files []string, err error
 	if err != nil {
 		return rego.Config{}, []string{t.config}, err
 	}
-	return cfg.Policy, []string{t.config, cfg.Policy.Path}, nil
+	files = []string{t.config}
+	if cfg.Policy.Path != "" {
+		files = append(files, cfg.Policy.Path)
+	}
+	policy, err = wire.Named(cfg)
+	return policy, files, err
 }
 
 // run runs the tests once and tells of them. Its error is errRefused where they did not

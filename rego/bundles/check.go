@@ -188,7 +188,7 @@ func (p *plan) bundle(name string, given bundle.Source, problems *authz.Problems
 	parsed, err := bundle.NewConfigBuilder().WithBytes(raw).WithServices(slices.Sorted(maps.Keys(p.services))).WithKeyConfigs(p.keys).Parse()
 	if err != nil {
 		_, what, _ := strings.Cut(err.Error(), fmt.Sprintf("%q: ", name))
-		problems.Add(at, what, "name what there is: services "+list(p.services)+", keys "+list(p.keys))
+		problems.Add(at, what, "write what OPA takes; there are the services "+list(p.services)+" and the keys "+list(p.keys))
 		return
 	}
 	made := parsed.Bundles[name]

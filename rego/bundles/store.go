@@ -69,8 +69,6 @@ func (s Store) Keep(set *Set, since time.Time) error {
 	return s.prune(set.ID)
 }
 
-func fileName(i int) string { return fmt.Sprintf("%d.tar.gz", i) }
-
 // write puts the set's files in a folder that has another name until all are there. One
 // that is there in full was in force before, and is written anew all the same: it may be
 // damaged.

@@ -26,6 +26,7 @@ import (
 	"github.com/countersign-io/countersign/authz/token"
 	"github.com/countersign-io/countersign/envoy"
 	"github.com/countersign-io/countersign/rego"
+	"github.com/countersign-io/countersign/rego/bundles"
 )
 
 // Config is countersign.yaml. Paths in it are relative to its folder.
@@ -63,6 +64,11 @@ type Config struct {
 	// that change nothing; both of LoadPeer.
 	foreign  map[string]string
 	unheeded []Unheeded
+}
+
+// Bundles is where the bundles that were in force are kept.
+func (c *Config) Bundles() bundles.Store {
+	return bundles.Store{Folder: filepath.Join(c.State, "bundles")}
 }
 
 // maxFile bounds a configuration file.
@@ -153,6 +159,7 @@ func (c *Config) resolve(folder string) {
 	if c.Policy.Shadow != nil {
 		from(&c.Policy.Shadow.Path)
 	}
+	c.Policy.Downloads.Paths(from)
 	from(&c.Audit.Folder)
 	if c.State != "" {
 		c.Replay.Revocations = filepath.Join(c.State, "revocations.log")

@@ -180,6 +180,12 @@ func (d *decoder) scalar(key string, node *yaml.Node, into reflect.Value) {
 			return
 		}
 		into.SetBool(text == "true")
+	case into.Kind() == reflect.Interface:
+		var value any
+		if err := node.Decode(&value); err != nil || node.Tag == "!!str" {
+			value = text
+		}
+		into.Set(reflect.ValueOf(value))
 	default:
 		number, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
@@ -213,7 +219,7 @@ func (d *decoder) expand(text string) (string, error) {
 func fieldsOf(value reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for i := range value.NumField() {
-		switch tag := value.Type().Field(i).Tag.Get("yaml"); tag {
+		switch tag := tagOf(value.Type().Field(i)); tag {
 		case "", "-":
 		case ",inline":
 			for name, field := range fieldsOf(value.Field(i)) {
@@ -224,6 +230,21 @@ func fieldsOf(value reflect.Value) map[string]reflect.Value {
 		}
 	}
 	return fields
+}
+
+// tagOf is a field's yaml tag. Types of OPA's have only those of JSON, which mean the same.
+func tagOf(field reflect.StructField) string {
+	tag, there := field.Tag.Lookup("yaml")
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	switch {
+	case there:
+		return tag
+	case name == "" && field.Anonymous:
+		return ",inline"
+	case !field.IsExported():
+		return ""
+	}
+	return name
 }
 
 func join(key, name string) string {

@@ -16,7 +16,7 @@ var reloaded = []string{"region", "environment", "client_certificate", "xfcc_ele
 
 // Fixed are the problems of putting c in force where started is running: listeners,
 // stores, the record and the key sets of issuers stay as they are, so no key of theirs
-// may change, and no issuer come or go.
+// may change, no issuer come or go, and bundles come from where they did.
 func (c *Config) Fixed(started *Config) authz.Problems {
 	var problems authz.Problems
 	now, was := fieldsOf(reflect.ValueOf(c).Elem()), fieldsOf(reflect.ValueOf(started).Elem())
@@ -25,6 +25,7 @@ func (c *Config) Fixed(started *Config) authz.Problems {
 			changes(&problems, name, now[name], was[name])
 		}
 	}
+	changes(&problems, "policy", reflect.ValueOf(c.Policy.Downloads), reflect.ValueOf(started.Policy.Downloads))
 	c.fixedIssuers(started, &problems)
 	return c.Locate("", problems)
 }

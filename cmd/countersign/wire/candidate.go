@@ -32,9 +32,12 @@ func Candidates(cfg *config.Config, api authz.API, path string) (*Policies, erro
 	if api != "" {
 		return candidateOf(cfg, api, path)
 	}
-	named := cfg.Policy
+	named, err := Named(cfg)
 	if path != "" {
-		named.Path = path
+		named, err = rego.Config{Path: path, Decision: cfg.Policy.Decision}, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	policy, err := rego.New(named)
 	problems := authz.ProblemsOf(err)

@@ -2,10 +2,10 @@ package wire
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/authz/contract"
 )
 
 // Observed are operations of one API that only observe the same checks.
@@ -17,15 +17,9 @@ type Observed struct {
 
 // ObservedBy are all checks that contracts have only observed, for whoever starts or checks
 // a configuration: their failures refuse nothing.
-func ObservedBy(contracts authz.Contracts) []Observed {
+func ObservedBy(contracts *contract.Contracts) []Observed {
 	all := []Observed{}
-	described, ok := contracts.(interface {
-		Operations() iter.Seq[*authz.Operation]
-	})
-	if !ok {
-		return all
-	}
-	for operation := range described.Operations() {
+	for operation := range contracts.Operations() {
 		at := slices.IndexFunc(all, func(o Observed) bool {
 			return o.API == operation.API && slices.Equal(o.Checks, operation.Observe)
 		})

@@ -21,8 +21,12 @@ type Current struct {
 // they are down. It writes nothing.
 func Recall(cfg *config.Config, faults error) Current {
 	l := &Loaded{Config: cfg}
+	l.takeKept()
 	named := append(l.read(), authz.ProblemsOf(guarded(cfg))...)
 	now := Current{Problems: authz.ProblemsOf(Merge(faults, named))}
+	if l.Policy == nil && len(now.Problems) == 0 {
+		now.Problems = l.missing()
+	}
 	// A key that was misspelt may be the one that names it.
 	if faults == nil && l.Policy != nil {
 		now.Policies = &Policies{Policy: l.Policy, PolicyOnly: l.PolicyOnly}

@@ -21,7 +21,7 @@ func (l *Loaded) readShadow() authz.Problems {
 
 // Tries reports a policy that is tried: one that is the same as the policy in force is not.
 func (l *Loaded) Tries() bool {
-	return l.Shadow != nil && !bytes.Equal(l.Shadow.Digest(), l.Policy.Digest())
+	return l.Shadow != nil && (l.Policy == nil || !bytes.Equal(l.Shadow.Digest(), l.Policy.Digest()))
 }
 
 // candidate is that policy, or nil.

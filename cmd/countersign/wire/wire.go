@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	oteltrace "go.opentelemetry.io/otel/trace"
@@ -34,6 +33,7 @@ import (
 	"github.com/countersign-io/countersign/authz/trace"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/rego"
+	"github.com/countersign-io/countersign/rego/bundles"
 )
 
 // Loaded is a configuration and all that it names, found to be right.
@@ -48,12 +48,19 @@ type Loaded struct {
 	// Owners and Consents are nil where the configuration names none.
 	Owners   *ownership.Owners
 	Consents *consent.Consents
+	// Set is what the policy is made of where that is bundles, or nil. Policy is nil then
+	// where there is none yet, or it does not compile, and Fault says why.
+	Set   *bundles.Set
+	Fault error
+	// kept says that Set was in force before this process.
+	kept bool
 }
 
 // Load opens contracts, policy and stores and judges the whole. Its error is
 // authz.Problems, all of them. It writes nothing and asks no network.
 func Load(cfg *config.Config) (*Loaded, error) {
 	l := &Loaded{Config: cfg}
+	l.takeKept()
 	problems := append(l.read(), l.openStores()...)
 	if err := problems.Err(); err != nil {
 		return nil, errors.Join(sorted(problems), l.Close())
@@ -64,6 +71,7 @@ func Load(cfg *config.Config) (*Loaded, error) {
 // Read is Load without the stores, which are nil: they are not looked at.
 func Read(cfg *config.Config) (*Loaded, error) {
 	l := &Loaded{Config: cfg}
+	l.takeKept()
 	if err := l.read().Err(); err != nil {
 		return nil, sorted(authz.ProblemsOf(err))
 	}
@@ -90,7 +98,11 @@ func (l *Loaded) read() authz.Problems {
 	if cfg.Audit.Folder != "" { // else state is missing, which is told
 		found("", cfg.RecordKeys(cfg.Audit.Check()).Err())
 	}
-	l.Policy, err = rego.New(cfg.Policy)
+	// Bundles that were kept and are not right any more are no fault of the configuration:
+	// others can be downloaded.
+	if err = l.readPolicy(); err != nil && l.kept {
+		l.Set, l.Fault, err = nil, err, nil
+	}
 	found("policy", err)
 	problems = append(problems, l.readShadow()...)
 	problems = append(problems, l.readPolicyOnly()...)
@@ -140,10 +152,12 @@ type System struct {
 	keys   *token.KeyRing
 	proofs *proofs
 	log    *audit.Log
-	// contracts are those that were read last, for the next to be made of where they stay.
-	contracts atomic.Pointer[contract.Contracts]
 	// trials is nil until Trials.
 	trials *shadow.Pool
+	// current is what is in force. It belongs to who reloads.
+	current *Loaded
+	// follower is nil where the policy is no bundles.
+	follower *bundles.Follower
 }
 
 // Start opens what Countersign writes to and fetches from, and puts the first
@@ -154,11 +168,6 @@ func (l *Loaded) Start(tracer oteltrace.Tracer, log *slog.Logger) (*System, erro
 	if err := s.open(log); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	first, err := s.snapshot(l)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	s.Revision, s.Candidate = first.Revision, first.Candidate
 	s.Pipeline = &authz.Pipeline{Limiter: trace.Limiter(s.proofs.replays, tracer), Revocations: s.proofs.revocations, Pseudonyms: s.log, Recorder: s.log}
 	if l.Owners != nil {
 		s.Pipeline.Owners = trace.Owners(l.Owners, tracer)
@@ -166,7 +175,15 @@ func (l *Loaded) Start(tracer oteltrace.Tracer, log *slog.Logger) (*System, erro
 	if l.Consents != nil {
 		s.Pipeline.Consents = trace.Consents(l.Consents, tracer)
 	}
-	s.Pipeline.Load(first)
+	first, err := s.next(l)
+	if err == nil {
+		err = s.follow(log)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.Revision, s.Candidate = first.Revision(), first.Candidate()
+	s.PutInForce(first)
 	return s, nil
 }
 
@@ -176,7 +193,6 @@ func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.contracts.Store(l.Contracts)
 	snapshot.Tokens = trace.Tokens(snapshot.Tokens, s.tracer)
 	snapshot.Policy = trace.Policy(snapshot.Policy, s.tracer)
 	snapshot.PolicyOnly = l.policyOnly(snapshot.Revision, s.log, s.tracer)
@@ -184,6 +200,9 @@ func (s *System) snapshot(l *Loaded) (*authz.Snapshot, error) {
 }
 
 func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot, error) {
+	if l.Policy == nil {
+		return nil, l.missing()
+	}
 	keys, err := ring.Keys(l.Config.Tokens())
 	if err != nil {
 		return nil, err
@@ -201,6 +220,7 @@ func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot,
 	}
 	return &authz.Snapshot{
 		Revision:     l.revision(),
+		Bundles:      l.Set.Names(),
 		Region:       l.Config.Region,
 		Environment:  l.Config.Environment,
 		Contracts:    l.Contracts,
@@ -229,13 +249,13 @@ func (l *Loaded) inputs(policy interface{ Inputs(whole bool) authz.Inputs }) aut
 // Prepare makes a snapshot of another configuration, with the stores and key sets
 // that were opened at start, and puts nothing in force. It judges as Load does, and
 // what cannot change while running besides. Its error is authz.Problems.
-func (s *System) Prepare(cfg *config.Config) (*authz.Snapshot, error) {
-	next := &Loaded{Config: cfg, Owners: s.Owners, Consents: s.Consents, Contracts: s.contracts.Load()}
+func (s *System) Prepare(cfg *config.Config) (*Next, error) {
+	next := &Loaded{Config: cfg, Owners: s.Owners, Consents: s.Consents, Contracts: s.current.Contracts, Set: s.current.Set}
 	fixed := cfg.Fixed(s.Config)
 	if read := next.read(); len(fixed)+len(read) > 0 {
 		return nil, Merge(fixed, read)
 	}
-	return s.snapshot(next)
+	return s.next(next)
 }
 
 // ReadKeyFiles has the key sets that are files read again in the background.
@@ -285,7 +305,7 @@ const readyTimeout = time.Second
 // Ready is nil where every request can be decided and recorded, else it says what is
 // missing.
 func (s *System) Ready() error {
-	err := s.keys.Ready()
+	err := errors.Join(s.keys.Ready(), s.bundlesReady())
 	if fault := s.log.State().Fault; fault != nil {
 		err = errors.Join(err, fmt.Errorf("records: %w", fault))
 	}
@@ -311,6 +331,9 @@ func (s *System) Records() audit.State { return s.log.State() }
 func (s *System) Close() error {
 	if s.trials != nil {
 		s.trials.Close()
+	}
+	if s.follower != nil {
+		s.follower.Close()
 	}
 	if s.keys != nil {
 		s.keys.Close()

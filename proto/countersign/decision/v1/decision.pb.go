@@ -110,8 +110,8 @@ type Decision struct {
 	// time of the request.
 	Psd2 *Psd2 `protobuf:"bytes,28,opt,name=psd2,proto3" json:"psd2,omitempty"`
 	// Why that document was not kept, although it should have been: "too_large",
-	// "reserve" (too little of the disk was free) or "fault" (its file, or its disk, could
-	// not take it).
+	// "reserve" (too little of the disk was free), "flood" (too many requests of unknown
+	// callers were refused at once) or "fault" (its file, or its disk, could not take it).
 	InputOmitted string `protobuf:"bytes,29,opt,name=input_omitted,json=inputOmitted,proto3" json:"input_omitted,omitempty"`
 	// With the reason "limit_reached", the names of the limits that were spent: those of a
 	// contract, such as "client_60", and of a policy.
