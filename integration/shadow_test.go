@@ -38,11 +38,11 @@ func tryBeside(t testing.TB, dir string, system *wire.System, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, err := system.Prepare(cfg)
+	trial, err := system.Prepare(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	system.PutInForce(next)
+	system.PutInForce(trial)
 }
 
 // byPolicy reports a decision that the policy was asked for.

@@ -121,12 +121,12 @@ func swapOnce(system *wire.System) error {
 		return err
 	}
 	next, err := system.Prepare(cfg)
-	if err == nil && next.Revision == system.Revision {
+	if err == nil && next.Revision() == system.Revision {
 		err = errors.New("the revision is that at the start")
 	}
 	if err != nil {
 		return err
 	}
-	system.Pipeline.Load(next)
+	system.PutInForce(next)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/loader"
 
 	"github.com/countersign-io/countersign/authz"
+	"github.com/countersign-io/countersign/rego/bundles"
 )
 
 // PeerConfig says which policy of opa-envoy-plugin decides.
@@ -35,6 +36,10 @@ type PeerConfig struct {
 	// RegoVersion is "v1", the default, or "v0" for policies that were written for OPA
 	// before 1.0. A bundle's manifest may say it of its own modules.
 	RegoVersion string `yaml:"rego_version"`
+	// Bundled says that the configuration's bundles are the policy, in place of Paths, and
+	// Set is what was downloaded of them.
+	Bundled bool         `yaml:"-"`
+	Set     *bundles.Set `yaml:"-"`
 }
 
 const peerDecision = "envoy/authz/allow"
@@ -148,8 +153,13 @@ func (s *source) compilePeer(ctx context.Context, cfg PeerConfig) (*compiled, er
 	return s.compileBy(policy)
 }
 
-// loadPeer reads and parses what is at paths. Annotations are comments there.
+// loadPeer reads and parses what is at the paths, or in the bundles. Annotations are
+// comments there.
 func loadPeer(cfg PeerConfig) (*source, error) {
+	if cfg.Bundled {
+		s := &source{modules: map[string]*ast.Module{}, raw: map[string][]byte{}, data: map[string]any{}}
+		return s, s.joinSet(cfg.Set, false).Err()
+	}
 	if len(cfg.Paths) == 0 {
 		return nil, authz.Problems{{Key: "paths", What: "is empty", Fix: "name the policy's .rego and .json files, or their folder"}}
 	}

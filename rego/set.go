@@ -18,11 +18,19 @@ import (
 var errNoSet = authz.Problems{{Key: "bundles", What: "are the policy, and none has been in force yet",
 	Fix: "start countersign serve with their server up; it keeps them below state"}}
 
-// addSet reads what was downloaded. Files are named within their bundle, and the bundle's
-// name stands before.
+// addSet reads what was downloaded, beside the library.
 func (s *source) addSet(set *bundles.Set, tests bool) (*source, error) {
+	if problems := s.joinSet(set, tests); problems != nil {
+		return nil, problems
+	}
+	return s, s.intrusions().Err()
+}
+
+// joinSet reads what was downloaded. Files are named within their bundle, and the bundle's
+// name stands before.
+func (s *source) joinSet(set *bundles.Set, tests bool) authz.Problems {
 	if set == nil {
-		return nil, errNoSet
+		return errNoSet
 	}
 	for _, b := range set.Bundles {
 		err := s.addModules(b.Name, b.Content, tests)
@@ -30,15 +38,15 @@ func (s *source) addSet(set *bundles.Set, tests bool) (*source, error) {
 			err = merge(s.data, b.Content.Data)
 		}
 		if err != nil {
-			return nil, s.problems(fmt.Errorf("bundle %q: %w", b.Name, err))
+			return s.problems(fmt.Errorf("bundle %q: %w", b.Name, err))
 		}
 	}
 	var err error
 	if s.rawData, err = json.Marshal(s.data); err != nil {
-		return nil, s.problems(err)
+		return s.problems(err)
 	}
 	s.set = set.ID
-	return s, s.intrusions().Err()
+	return nil
 }
 
 // addModules parses a bundle's modules, each by the version of Rego that its manifest says.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,19 +48,19 @@ const peerAddress = ":9191"
 var (
 	unheededOPA = map[string]string{
 		"labels": "records have none", "decision_logs": "every decision is recorded below the state folder",
-		"status": "metrics and health tell it", "server": "OPA's own server is not there", "storage": "policies and data are the files that are named",
+		"status": "without bundles there is nothing to report", "server": "OPA's own server is not there", "storage": "policies and data are the files that are named",
 		"caching": "of what http.send has cached 32 MiB are kept", "distributed_tracing": "OpenTelemetry's OTEL_* variables say where spans go",
-		"nd_builtin_cache": "what the network answers is always kept, with the input", "persistence_directory": "nothing is downloaded",
+		"nd_builtin_cache": "what the network answers is always kept, with the input", "persistence_directory": "bundles that were in force are kept below the state folder",
 		"default_decision": "it is for OPA's own server", "default_authorization_decision": "it is for OPA's own server",
-		"services": "nothing is downloaded", "keys": "nothing is downloaded", "metrics": "the buckets are Countersign's",
+		"services": "without bundles nothing is downloaded", "keys": "without bundles nothing is verified", "metrics": "the buckets are Countersign's",
 	}
 	unheededPlugin = map[string]string{
 		"enable-reflection": "gRPC reflection is not served", "enable-performance-metrics": "metrics are always there",
 		"grpc-max-send-msg-size": "answers are small", "grpc-request-duration-seconds-buckets": "the buckets are Countersign's",
 	}
 	decidingOPA = map[string]string{
-		"bundles":   "give the bundle's .tar.gz as an argument: none is downloaded yet",
-		"discovery": "write what it would discover here: nothing is downloaded",
+		"discovery": "write what it would discover here: it is not asked for",
+		"bundle":    "write it under bundles, by its name",
 	}
 )
 
@@ -87,12 +88,14 @@ func LoadPeer(peer Peer, environ func(name string) (string, bool)) (*Config, err
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		p.problems = append(p.problems, syntaxProblem(err))
 	} else if len(document.Content) > 0 {
+		p.bundled = has(document.Content[0], "bundles")
 		p.members("", document.Content[0], p.top)
 	}
+	p.checkPolicies(len(peer.Policies))
 	p.listen()
 	cfg.expanded = p.expanded
 	for i := range p.problems {
-		p.problems[i].File = peer.File
+		p.problems[i].File, p.problems[i].Key = peer.File, strings.TrimPrefix(p.problems[i].Key, "policy.")
 	}
 	cfg.resolve("")
 	return cfg, p.problems.Err()
@@ -104,6 +107,8 @@ type peerReader struct {
 	cfg    *Config
 	policy *PolicyOnly
 	addr   string
+	// bundled says that there are bundles, which are the policy.
+	bundled bool
 	// decided is the key that names the decision, once there is one.
 	decided string
 }
@@ -114,6 +119,8 @@ func (p *peerReader) top(name string, key, value *yaml.Node) {
 	switch {
 	case name == "plugins":
 		p.members(name, value, p.plugin)
+	case p.bundled && slices.Contains(downloading, name):
+		p.download(name, key, value)
 	case decides:
 		p.fault(name, key, "is not heeded", fix)
 	case left:
@@ -212,6 +219,80 @@ func (p *peerReader) leave(name string, key *yaml.Node, because string) {
 	p.cfg.unheeded = append(p.cfg.unheeded, Unheeded{Line: key.Line, Key: name, Because: because})
 }
 
+// downloading are OPA's keys of bundles.
+var downloading = []string{"services", "keys", "bundles", "status"}
+
+// download reads such a key, by OPA's own types, as the policy section of ours has it.
+func (p *peerReader) download(name string, key, value *yaml.Node) {
+	into := &p.cfg.Policy.Downloads
+	within := "policy." + name
+	p.lines[within] = key.Line
+	switch name {
+	case "services":
+		p.value(within, byName(value), reflect.ValueOf(&into.Services).Elem(), 0)
+	case "keys":
+		p.value(within, value, reflect.ValueOf(&into.Keys).Elem(), 0)
+	case "bundles":
+		p.value(within, value, reflect.ValueOf(&into.Bundles).Elem(), 0)
+	case "status":
+		if rest := p.reported(value); has(rest, "service") {
+			p.value(within, rest, reflect.ValueOf(&into.Status).Elem(), 0)
+		}
+	}
+}
+
+// reported are the keys of a status that say where it is reported. The others change
+// nothing here.
+func (p *peerReader) reported(status *yaml.Node) *yaml.Node {
+	rest := *status
+	rest.Content = nil
+	for i := 0; i+1 < len(status.Content); i += 2 {
+		key := status.Content[i]
+		if slices.Contains([]string{"console", "prometheus", "prometheus_config", "trigger", "plugin"}, key.Value) {
+			p.leave("status."+key.Value, key, "the log and /metrics tell it")
+			continue
+		}
+		rest.Content = append(rest.Content, key, status.Content[i+1])
+	}
+	return &rest
+}
+
+// byName turns a list of services, each with its name, into the table that it stands for.
+func byName(services *yaml.Node) *yaml.Node {
+	if services.Kind != yaml.SequenceNode {
+		return services
+	}
+	table := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: services.Line}
+	for _, service := range services.Content {
+		name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Line: service.Line}
+		for i := 0; i+1 < len(service.Content); i += 2 {
+			if service.Content[i].Value == "name" {
+				name.Value = service.Content[i+1].Value
+			}
+		}
+		table.Content = append(table.Content, name, service)
+	}
+	return table
+}
+
+func has(mapping *yaml.Node, name string) bool {
+	for i := 0; mapping.Kind == yaml.MappingNode && i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == name {
+			return true
+		}
+	}
+	return false
+}
+
+// checkPolicies holds that files or bundles are the policy.
+func (p *peerReader) checkPolicies(files int) {
+	p.policy.Peer.Bundled = p.bundled
+	if p.bundled && files > 0 {
+		p.problems = append(p.problems, authz.Problem{Line: p.lines["policy.bundles"], Key: "policy.bundles",
+			What: "stand beside policy files, and one policy decides", Fix: "put the files in a bundle of their own, or remove the bundles"})
+	}
+}
+
 // Unheeded are the keys of OPA's configuration that change nothing here, each told, so
 // that nobody waits for what they would do.
 func (c *Config) Unheeded() []Unheeded { return c.unheeded }
@@ -220,6 +301,9 @@ func (c *Config) Unheeded() []Unheeded { return c.unheeded }
 func (c *Config) named(key string) string {
 	if foreign, there := c.foreign[key]; there {
 		return foreign
+	}
+	if c.foreign != nil {
+		return strings.TrimPrefix(key, "policy.")
 	}
 	return key
 }

@@ -78,7 +78,10 @@ func TestPeerConfigurationFaults(t *testing.T) {
 		{"an address of another scheme", "plugins: {envoy_ext_authz_grpc: {addr: 'http://127.0.0.1:1'}}", []string{plugin + "addr"}},
 		{"a variable that is not there", "plugins: {envoy_ext_authz_grpc: {addr: '${NONE}'}}", []string{plugin + "addr"}},
 		{"another plugin", "plugins: {other: {}}", []string{"plugins.other"}},
-		{"bundles", "bundles: {a: {resource: a.tar.gz}}\nservices: {}", []string{"bundles"}},
+		{"bundles beside files", "bundles: {a: {resource: a.tar.gz}}\nservices: {s: {url: 'https://a.example'}}", []string{"bundles"}},
+		{"an unknown key of bundles", "bundles: {a: {resorce: a.tar.gz}}", []string{"bundles", "bundles.a.resorce"}},
+		{"one bundle, as it was once", "bundle: {name: a}", []string{"bundle"}},
+		{"services alone", "services: [{name: s, url: 'https://a.example'}]", nil},
 		{"discovery", "discovery: {name: a}", []string{"discovery"}},
 		{"a key of nobody's", "plugin: {}", []string{"plugin"}},
 		{"no YAML", "{", []string{""}},
@@ -98,6 +101,36 @@ func TestPeerConfigurationFaults(t *testing.T) {
 		}
 		if cfg == nil || test.want == nil && cfg.Server.Listen != ":9191" {
 			t.Errorf("%s: %+v, want the plugin's address", test.name, cfg)
+		}
+	}
+}
+
+// TestPeerBundlesAreOPAs reads services in either form, and leaves of a status what it has
+// for others.
+func TestPeerBundlesAreOPAs(t *testing.T) {
+	for _, services := range []string{"[{name: s, url: 'https://a.example'}]", "{s: {url: 'https://a.example'}}"} {
+		file := filepath.Join(t.TempDir(), "config.yaml")
+		text := "services: " + services + "\nbundles: {a: {service: s, resource: a.tar.gz}}\nstatus: {service: s, console: true}\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := LoadPeer(Peer{File: file, State: "state"}, os.LookupEnv)
+		if err == nil {
+			err = cfg.Policy.Check()
+		}
+		if err != nil {
+			t.Errorf("%s: %v", services, err)
+			continue
+		}
+		got := cfg.Policy.Downloads
+		if got.Services["s"].URL != "https://a.example" || got.Bundles["a"].Resource != "a.tar.gz" || got.Status.Service != "s" || !cfg.APIs[0].Policy.Peer.Bundled {
+			t.Errorf("%s: %+v", services, got)
+		}
+		if left := cfg.Unheeded(); len(left) != 1 || left[0].Key != "status.console" || left[0].Line != 3 {
+			t.Errorf("%s: not heeded %+v, want status.console", services, left)
+		}
+		if at := cfg.Locate("policy", authz.Problems{{Key: "bundles.a.service"}})[0]; at.Key != "bundles.a.service" || at.Line != 2 {
+			t.Errorf("a fault is told at %s, line %d, want OPA's key", at.Key, at.Line)
 		}
 	}
 }

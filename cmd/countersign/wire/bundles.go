@@ -3,6 +3,8 @@ package wire
 import (
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
@@ -42,13 +44,45 @@ func (l *Loaded) readPolicy() error {
 	if err := named.Check(); err != nil {
 		return err
 	}
-	named.Set = l.Set
 	if named.Downloads.Used() && l.Set == nil {
 		return nil
+	}
+	named.Set = l.Set
+	if l.bundled() {
+		named = rego.Config{}
+		if err := l.readBundled(); err != nil {
+			return err
+		}
 	}
 	var err error
 	l.Policy, err = rego.New(named)
 	return err
+}
+
+// bundled reports bundles that are the policy of an API which has nothing else, and not
+// the one at the top.
+func (l *Loaded) bundled() bool {
+	return slices.ContainsFunc(l.Config.APIs, func(api config.API) bool { return api.IsPolicyOnly() && api.Policy != nil && api.Policy.Peer.Bundled })
+}
+
+// readBundled compiles the policies of such APIs.
+func (l *Loaded) readBundled() error {
+	policies := map[authz.API]*rego.Peer{}
+	maps.Copy(policies, l.PolicyOnly)
+	for _, api := range l.Config.APIs {
+		if !api.IsPolicyOnly() || api.Policy == nil || !api.Policy.Peer.Bundled {
+			continue
+		}
+		named := api.Policy.Peer
+		named.Set = l.Set
+		policy, err := rego.NewPeer(named)
+		if err != nil {
+			return err
+		}
+		policies[api.Contract.Name] = policy
+	}
+	l.PolicyOnly = policies
+	return nil
 }
 
 // missing says why there is no policy.

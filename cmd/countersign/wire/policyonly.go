@@ -9,15 +9,18 @@ import (
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/explain"
 	"github.com/countersign-io/countersign/authz/trace"
+	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/rego"
 )
 
 // readPolicyOnly loads the policies of the APIs that have no contract.
 func (l *Loaded) readPolicyOnly() authz.Problems {
 	var problems authz.Problems
-	l.PolicyOnly = map[authz.API]*rego.Peer{}
+	if l.PolicyOnly == nil {
+		l.PolicyOnly = map[authz.API]*rego.Peer{}
+	}
 	for i, api := range l.Config.APIs {
-		if !api.IsPolicyOnly() || api.Policy == nil { // that it is missing was told
+		if !api.IsPolicyOnly() || api.Policy == nil || api.Policy.Peer.Bundled { // that it is missing was told
 			continue
 		}
 		policy, err := rego.NewPeer(api.Policy.Peer)
@@ -36,7 +39,7 @@ func (l *Loaded) policyOnly(revision string, recorder authz.Recorder, tracer ote
 	for _, api := range l.Config.APIs {
 		name := api.Contract.Name
 		if policy := l.PolicyOnly[name]; policy != nil {
-			checkers[name] = &authz.PolicyOnly{API: name, Revision: revision, Policy: trace.Policy(policy, tracer), Recorder: recorder,
+			checkers[name] = &authz.PolicyOnly{API: name, Revision: revision, Bundles: l.bundlesOf(api), Policy: trace.Policy(policy, tracer), Recorder: recorder,
 				Inputs: l.inputs(policy), DryRun: api.Policy.DryRun}
 		}
 	}
@@ -52,4 +55,12 @@ func (l *Loaded) ExplainAlone(name authz.API, now func() time.Time) *explain.Alo
 		}
 	}
 	return nil
+}
+
+// bundlesOf are those that the policy of such an API is made of.
+func (l *Loaded) bundlesOf(api config.API) []authz.Bundle {
+	if !api.Policy.Peer.Bundled {
+		return nil
+	}
+	return l.Set.Names()
 }
