@@ -102,6 +102,15 @@ func TestBundlesDecide(t *testing.T) {
 	if second.reason != "closed" || second.revision == first.revision {
 		t.Errorf("the second release answers %+v", second)
 	}
+	rewrite(t, b.file, "region: GB", "region: FR")
+	b.settle(t)
+	third := b.ask(t)
+	if third.allowed || third.revision == second.revision {
+		t.Errorf("after a reload the answer is %+v, want the same bundles under another revision", third)
+	}
+	rewrite(t, b.file, "resource: limits.tar.gz", "resource: other.tar.gz")
+	b.settle(t)
+	b.wantRefused(t, third, "policy.bundles.limits.resource: cannot change while running; restart")
 	eventually(t, "it is told in OPA's form", func() bool {
 		for _, report := range b.server.Status() {
 			if strings.Contains(string(report), `"active_revision":"v2"`) {
@@ -233,4 +242,36 @@ func TestRecordsNameBundles(t *testing.T) {
 		out, _, code := command(t, "explain", "--config", b.file, "--decision", id)
 		return code == exitOK && strings.Contains(out, "authz v1, signed by release; limits l1, signed by release")
 	})
+}
+
+// TestCommandsSayByWhichBundles judges by what was in force last, and says that there is
+// none yet.
+func TestCommandsSayByWhichBundles(t *testing.T) {
+	file, server, key := bundleFolder(t)
+	const none = "none has been in force yet"
+	if out, faults, code := command(t, "check", "--config", file); code != exitOK || !strings.Contains(out, none) {
+		t.Errorf("check: %d %s %s", code, out, faults)
+	}
+	request := filepath.Join(filepath.Dir(file), "request.json")
+	write(t, request, `{"attributes": {"contextExtensions": {"countersign.api": "accounts"}, "request": {"http": {"method": "GET", "path": "/status", "host": "api.example"}}}}`)
+	for _, args := range [][]string{{"test", "--config", file}, {"explain", "--config", file, request}} {
+		if out, faults, code := command(t, args...); code != exitWrong || !strings.Contains(faults, "policy.bundles: are the policy, and none can be used: ") || !strings.Contains(faults, none) {
+			t.Errorf("%v: %d %s %s", args, code, out, faults)
+		}
+	}
+	put(t, server, key, "v1", openPolicy)
+	b, stop := serveBundles(t, file)
+	b.awaitBundle(t, "v1")
+	set := b.stands(t).Set
+	stop()
+	if out, _, code := command(t, "check", "--config", file); code != exitOK || !strings.Contains(out, "the policy is of the bundles "+set) || !strings.Contains(out, "the policy reads input.") {
+		t.Errorf("check: %d %s", code, out)
+	}
+	said := "by the bundles that were in force last, set " + set + ": authz v1, signed by release"
+	if _, faults, _ := command(t, "test", "--config", file); !strings.Contains(faults, said) {
+		t.Errorf("test: %s", faults)
+	}
+	if out, faults, code := command(t, "explain", "--config", file, request); code != exitOK || !strings.Contains(faults, said) {
+		t.Errorf("explain: %d %s %s", code, out, faults)
+	}
 }

@@ -131,6 +131,7 @@ func decide(ctx context.Context, want wanted, w world) (account, error) {
 	if err != nil {
 		return nil, err
 	}
+	sayBundles(loaded.Set, w)
 	defer loaded.Close()
 	return explained(ctx, loaded, call, want.at, w)
 }

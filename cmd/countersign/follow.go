@@ -78,6 +78,13 @@ func (r *reloader) tellFaults(follower *bundles.Follower) (refused bool) {
 	return refused
 }
 
+// sayBundles tells by which bundles a command judges, where it is by bundles.
+func sayBundles(set *bundles.Set, w world) {
+	if set != nil {
+		fmt.Fprintf(w.stderr, "by the bundles that were in force last, set %s: %s\n", set.ID, visible(authz.BundleNames(set.Names())))
+	}
+}
+
 // bundlesTold is what the console tells of bundles, or nil where the policy is none.
 func bundlesTold(follower *bundles.Follower) *console.Bundles {
 	if follower == nil {

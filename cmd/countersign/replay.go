@@ -128,6 +128,7 @@ func (t *trial) run(ctx context.Context, w world) (*comparison, error) {
 	if err != nil {
 		return nil, err
 	}
+	sayBundles(policies.Set, w)
 	r := &rerun{policies: policies, api: t.api, keep: keeping{file: t.resume, Of: subject{
 		Candidate: hex.EncodeToString(policies.Digest()[:16]), API: t.api, Folder: cfg.Audit.Folder, Since: t.since.UTC(), Until: t.until.UTC()}}}
 	if err := r.keep.open(); err != nil {

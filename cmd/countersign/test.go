@@ -105,6 +105,7 @@ func (t *testRun) policy(w world) (policy rego.Config, files []string, err error
 		files = append(files, cfg.Policy.Path)
 	}
 	policy, err = wire.Named(cfg)
+	sayBundles(policy.Set, w)
 	return policy, files, err
 }
 

@@ -122,6 +122,7 @@ func (q *inquiry) check(ctx context.Context, w world) (*tokenTold, error) {
 	if err != nil {
 		return nil, err
 	}
+	sayBundles(loaded.Set, w)
 	if request.API, err = q.which(cfg); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -319,4 +321,47 @@ func TestReportsInOPAsForm(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// TestRedirectsKeepSecrets follows no redirect from https to http, and tells another host
+// nothing of the service's headers.
+func TestRedirectsKeepSecrets(t *testing.T) {
+	s := &source{service: rest.Config{Headers: map[string]string{"X-Api-Key": "secret"}}}
+	first := httptest.NewRequest("GET", "https://policies.example/a", nil)
+	for to, want := range map[string]bool{"https://policies.example/b": true, "https://store.example/b": true, "http://policies.example/b": false} {
+		next := httptest.NewRequest("GET", to, nil)
+		next.Header.Set("X-Api-Key", "secret")
+		if err := s.follows(next, []*http.Request{first}); (err == nil) != want {
+			t.Errorf("%s: %v, want it followed: %t", to, err, want)
+		}
+		if kept := next.Header.Get("X-Api-Key") != ""; kept && strings.Contains(to, "store") {
+			t.Errorf("%s: is told the service's header", to)
+		}
+	}
+}
+
+// TestPinsThatCannotBeReadHoldEverything holds that nothing else is put in force while it is
+// not known what is pinned, and that it is told once.
+func TestPinsThatCannotBeReadHoldEverything(t *testing.T) {
+	w := newWorld(t)
+	w.Put("authz.tar.gz", signed(w.key, "v1").Build(t))
+	follower := w.follow(t)
+	if err := follower.Activated(next(t, follower, "v1"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.store.pinFile(), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !follower.PinChanged() || follower.PinChanged() {
+		t.Error("a pin that cannot be read is not told, or told twice")
+	}
+	if set, err := follower.Next(); err == nil {
+		t.Errorf("Next() = %v, want an error", set)
+	}
+	if was, err := w.store.Unpin(); !was || err != nil {
+		t.Fatal(was, err)
+	}
+	if set, err := follower.Next(); !follower.PinChanged() || err == nil && set == nil {
+		t.Error("without the pin it does not go on")
+	}
 }

@@ -70,7 +70,7 @@ func (s *source) NewClient(c rest.Config) (*http.Client, error) {
 	}
 	bounded := *made
 	bounded.Transport = &transport{next: made.Transport, most: s.most()}
-	bounded.CheckRedirect = stayClosed
+	bounded.CheckRedirect = s.follows
 	return &bounded, nil
 }
 
@@ -84,13 +84,18 @@ func (s *source) most() int64 {
 	return s.bundle.SizeLimitBytes
 }
 
-// stayClosed follows redirects as http does, but none that leaves https.
-func stayClosed(r *http.Request, via []*http.Request) error {
+// follows redirects as http does, but none that leaves https, and without the service's
+// own headers, which may be secrets, to another host.
+func (s *source) follows(r *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) >= 10:
 		return errors.New("is redirected too often")
 	case r.URL.Scheme != "https" && via[0].URL.Scheme == "https":
 		return errRedirected
+	case r.URL.Host != via[0].URL.Host:
+		for name := range s.service.Headers {
+			r.Header.Del(name)
+		}
 	}
 	return nil
 }

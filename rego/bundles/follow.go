@@ -37,6 +37,8 @@ type Follower struct {
 	inForce *Set
 	since   time.Time
 	pin     *Pin
+	// unread is why it is not known what is pinned, or nil.
+	unread  error
 	refusal *Refusal
 	// faults were not taken yet, and failing are the bundles whose last download failed, with
 	// what was told of it.
@@ -143,24 +145,26 @@ func (p *plan) source(name string) *source {
 
 // Start begins to ask. News tells of what comes.
 func (f *Follower) Start() error {
-	for name, made := range f.plan.bundles {
+	var made []*download.Downloader
+	for name, planned := range f.plan.bundles {
 		source := f.plan.source(name)
 		client, err := source.client()
 		if err != nil {
 			return fmt.Errorf("bundles: %q: %w", name, err)
 		}
-		one := download.New(made.Config, client, made.Resource).
+		one := download.New(planned.Config, client, planned.Resource).
 			WithCallback(func(_ context.Context, update download.Update) error { return f.take(source, update) }).
-			WithBundleVerificationConfig(made.Signing).
-			WithSizeLimitBytes(made.SizeLimitBytes).
+			WithBundleVerificationConfig(planned.Signing).
+			WithSizeLimitBytes(planned.SizeLimitBytes).
 			WithBundlePersistence(true).
 			WithBundleName(name).
 			WithBundleParserOpts(ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: true})
 		if begun := f.latest[name]; begun != nil {
 			one.SetCache(begun.ETag)
 		}
-		f.downloads = append(f.downloads, one)
+		made = append(made, one)
 	}
+	f.downloads = made // only what is started can be stopped
 	for _, one := range f.downloads {
 		one.Start(context.Background())
 	}
@@ -279,15 +283,20 @@ func (f *Follower) Failing() bool {
 	return len(f.failing) > 0
 }
 
-// PinChanged looks whether something else is pinned than was.
+// PinChanged looks whether something else is pinned than was, or that cannot be read.
 func (f *Follower) PinChanged() bool {
 	pin, err := f.store.Pinned()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err != nil || (pin == nil) == (f.pin == nil) && (pin == nil || *pin == *f.pin) {
-		return false // what cannot be read is being written, or is told where it is used
+	if err != nil {
+		first := f.unread == nil
+		f.unread = err
+		return first
 	}
-	f.pin = pin
+	if f.unread == nil && (pin == nil) == (f.pin == nil) && (pin == nil || *pin == *f.pin) {
+		return false
+	}
+	f.pin, f.unread = pin, nil
 	return true
 }
 
@@ -296,9 +305,11 @@ func (f *Follower) PinChanged() bool {
 // With an error it may be a set, too, which must not be used.
 func (f *Follower) Next() (*Set, error) {
 	f.mu.Lock()
-	pin, inForce, complete := f.pin, f.inForce, len(f.latest) == len(f.plan.bundles)
+	pin, unread, inForce, complete := f.pin, f.unread, f.inForce, len(f.latest) == len(f.plan.bundles)
 	f.mu.Unlock()
 	switch {
+	case unread != nil:
+		return nil, unread // nothing is put in force that may not be
 	case pin != nil && inForce != nil && inForce.ID == pin.Set:
 		return inForce, nil
 	case pin != nil:

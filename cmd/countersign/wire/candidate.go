@@ -11,6 +11,7 @@ import (
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/rego"
+	"github.com/countersign-io/countersign/rego/bundles"
 )
 
 // Policies are those that decide again on what was recorded.
@@ -19,6 +20,8 @@ type Policies struct {
 	Policy *rego.Engine
 	// PolicyOnly are of those that have none.
 	PolicyOnly map[authz.API]*rego.Peer
+	// Set is what one of them is made of where that is bundles, or nil.
+	Set *bundles.Set
 }
 
 // Candidates are the policies that a configuration names, one of them with path in its
@@ -32,23 +35,22 @@ func Candidates(cfg *config.Config, api authz.API, path string) (*Policies, erro
 	if api != "" {
 		return candidateOf(cfg, api, path)
 	}
-	named, err := Named(cfg)
+	l := &Loaded{Config: cfg}
+	l.takeKept()
+	var err error
 	if path != "" {
-		named, err = rego.Config{Path: path, Decision: cfg.Policy.Decision}, nil
+		l.Policy, err = rego.New(rego.Config{Path: path, Decision: cfg.Policy.Decision})
+	} else if err = l.readPolicy(); err == nil && l.Policy == nil {
+		return nil, l.missing()
 	}
-	if err != nil {
-		return nil, err
-	}
-	policy, err := rego.New(named)
 	problems := authz.ProblemsOf(err)
 	for i := range problems {
 		if path != "" && problems[i].File == "" {
 			problems[i].File = path
 		}
 	}
-	l := &Loaded{Config: cfg}
 	problems = append(cfg.Locate("policy", problems), l.readPolicyOnly()...)
-	return &Policies{Policy: policy, PolicyOnly: l.PolicyOnly}, problems.Err()
+	return &Policies{Policy: l.Policy, PolicyOnly: l.PolicyOnly, Set: l.Set}, problems.Err()
 }
 
 // candidateOf are Candidates of one policy-only API.
@@ -64,7 +66,7 @@ func candidateOf(cfg *config.Config, api authz.API, path string) (*Policies, err
 		}
 		found = true
 		if policy := *each.Policy; path != "" {
-			policy.Peer.Paths = []string{path}
+			policy.Peer.Paths, policy.Peer.Bundled = []string{path}, false
 			each.Policy = &policy
 		}
 	}
@@ -73,7 +75,13 @@ func candidateOf(cfg *config.Config, api authz.API, path string) (*Policies, err
 	}
 	l := &Loaded{Config: &meant}
 	problems := l.readPolicyOnly()
-	return &Policies{PolicyOnly: l.PolicyOnly}, problems.Err()
+	if l.bundled() {
+		if l.takeKept(); l.Set == nil {
+			return nil, l.missing()
+		}
+		problems = append(problems, cfg.Locate("policy", authz.ProblemsOf(l.readBundled()))...)
+	}
+	return &Policies{PolicyOnly: l.PolicyOnly, Set: l.Set}, problems.Err()
 }
 
 // Digest is of all that decides.

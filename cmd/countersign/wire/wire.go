@@ -290,10 +290,10 @@ func (s *System) open(log *slog.Logger) error {
 
 // guarded refuses folders that others can write to.
 func guarded(cfg *config.Config) error {
-	for _, folder := range []string{cfg.State, filepath.Join(cfg.State, "keys"), cfg.Audit.Folder} {
+	for _, folder := range []string{cfg.State, filepath.Join(cfg.State, "keys"), cfg.Bundles().Folder, cfg.Audit.Folder} {
 		if info, err := os.Stat(folder); err == nil && info.Mode().Perm()&0o022 != 0 {
 			return cfg.Locate("", authz.Problems{{Key: "state", What: folder + " can be written to by others",
-				Fix: "chmod go-w it: who writes there says which keys are an issuer's, and what was decided"}})
+				Fix: "chmod go-w it: who writes there says which keys are an issuer's, which policy decides, and what was decided"}})
 		}
 	}
 	return nil
