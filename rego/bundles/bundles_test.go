@@ -365,3 +365,12 @@ func TestPinsThatCannotBeReadHoldEverything(t *testing.T) {
 		t.Error("without the pin it does not go on")
 	}
 }
+
+// TestRevisionsAreOneShortLine holds what a bundle can write into logs and records.
+func TestRevisionsAreOneShortLine(t *testing.T) {
+	for revision, want := range map[string]string{"v1": "v1", "v1\nready": "v1\ufffdready", strings.Repeat("é", 100): strings.Repeat("é", 64), "\xff": ""} {
+		if got := cut(revision); got != want {
+			t.Errorf("cut(%q) = %q, want %q", revision, got, want)
+		}
+	}
+}

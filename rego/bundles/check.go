@@ -43,8 +43,8 @@ func (c *Config) Check() error {
 func (c *Config) plan() (*plan, error) {
 	p := &plan{services: c.Services, keys: map[string]*keys.Config{}, bundles: map[string]*bundle.Source{}, status: c.Status}
 	var problems authz.Problems
-	if !c.Used() && (len(c.Services) > 0 || len(c.Keys) > 0 || c.Status != nil) {
-		problems.Add("bundles", "is missing, and nothing else would use services, keys or status", "name the bundles that are the policy, such as bundles: {authz: {service: policies, resource: authz.tar.gz}}")
+	if !c.Used() && (c.Bundles != nil || len(c.Services) > 0 || len(c.Keys) > 0 || c.Status != nil) {
+		problems.Add("bundles", "has none: nothing but the standard library would decide", "name the bundles that are the policy, such as bundles: {authz: {service: policies, resource: authz.tar.gz}}")
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Keys)) {
 		p.key(id, c.Keys[id], &problems)

@@ -44,6 +44,7 @@ func TestConfigurationsAreJudged(t *testing.T) {
 		{"as it is", func(*Config) {}, nil},
 		{"one whose signature protects it on the way", service(rest.Config{URL: "http://policies.example"}), nil},
 		{"no bundles", func(c *Config) { c.Bundles = nil }, []string{"bundles"}},
+		{"bundles, but none", func(c *Config) { *c = Config{Bundles: map[string]bundle.Source{}} }, []string{"bundles"}},
 		{"nothing at all", func(c *Config) { *c = Config{} }, nil},
 		{"images", service(rest.Config{URL: "https://policies.example", Type: "oci"}), []string{"services.policies.type"}},
 		{"a server that is not verified", service(rest.Config{URL: "https://policies.example", AllowInsecureTLS: true}), []string{"services.policies.allow_insecure_tls"}},
