@@ -212,7 +212,7 @@ var elsewhere = []authz.Reason{
 	authz.RequestTooLarge, authz.PathNotCanonical, authz.QueryMalformed, authz.NoContract,
 	authz.UnknownPath, authz.UnknownMethod,
 	// The token is good, and not for this operation.
-	authz.CallerKind, authz.InsufficientScope, authz.StepUpRequired, authz.RevocationsUnavailable,
+	authz.CallerKind, authz.InsufficientScope, authz.StepUpRequired, authz.RevocationsUnavailable, authz.PolicyUnavailable,
 	authz.CertificateRequired, authz.CertificateExpired, authz.CertificateRole,
 	authz.ContentType, authz.BodyTruncated, authz.BodyMalformed, authz.ObjectMissing, authz.ObjectMalformed, authz.TooManyObjects,
 	authz.ConsentUnavailable, authz.OwnershipUnavailable,
