@@ -414,23 +414,33 @@ func (w *watch) becauseOfRules(s *snapshot, depth int) []Because {
 		all = named
 	}
 	var told []Because
-	for _, r := range all[:min(len(all), maxBecause)] {
-		told = append(told, w.becauseOf(r, depth, negated)...)
+	for _, r := range all {
+		if len(told) == maxBecause {
+			break
+		}
+		told = first(append(told, w.becauseOf(r, depth, negated)...), maxBecause)
 	}
 	return told
 }
 
-// runsOf are the evaluations of the rules that a reference is to, but functions, which
-// were evaluated for each call.
+// runsOf are the evaluations of the rules that a reference is to; of functions, which were
+// evaluated for each call, those of the condition are told.
 func (w *watch) runsOf(ref ast.Ref) []*run {
 	var runs []*run
-	for _, rule := range w.compiler.GetRules(ref.GroundPrefix()) {
-		for each := rule; each != nil && len(rule.Head.Args) == 0; each = each.Else {
+	for _, rule := range w.rulesOf(ref.GroundPrefix()) {
+		for each := rule; each != nil; each = each.Else {
 			runs = append(runs, w.rules[spotOf(each)]...)
 		}
 	}
-	slices.SortStableFunc(runs, func(a, b *run) int { return spotOf(a.rule).compare(spotOf(b.rule)) })
 	return runs
+}
+
+// rulesOf are the rules that a reference is to, but functions, in the order of the source:
+// the compiler gives them in another each time, and what is told must be the same.
+func (s *subject) rulesOf(ref ast.Ref) []*ast.Rule {
+	rules := slices.DeleteFunc(s.compiler.GetRules(ref), func(rule *ast.Rule) bool { return len(rule.Head.Args) > 0 })
+	slices.SortFunc(rules, func(a, b *ast.Rule) int { return spotOf(a).compare(spotOf(b)) })
+	return rules
 }
 
 // mentions reports a value among what a condition saw.

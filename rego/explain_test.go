@@ -197,6 +197,27 @@ func TestKeptInputsAreExplainedAsLiveOnes(t *testing.T) {
 	}
 }
 
+// TestWhatIsToldIsTheSameEachTime holds that rules are told in the order of the source, of
+// more than are told the first, and each once, whatever order the compiler has them in.
+func TestWhatIsToldIsTheSameEachTime(t *testing.T) {
+	policy := "package site\n\ndecision if {\n\tnot parts\n}\n\ndecision if not granted\n\ndecision if granted\n\nparts.f(x) := x\n\nparts.list contains 1 if input.caller.kind == \"staff\"\n"
+	for n := range 2 * maxBecause {
+		policy += fmt.Sprintf("\ngranted if input.caller.subject == \"s%d\"\n\nparts.p%d if input.caller.kind == \"k%d\"\n", n, n, n)
+	}
+	e := own(t, policy)
+	q := question{input: ast.MustParseTerm(explainedInput).Value}
+	want := e.subject.explain(t.Context(), q)
+	granted := toldOf(want, "site.decision")
+	if len(granted) == 0 || strings.Count(granted[len(granted)-1], "<- granted") != maxBecause || !strings.Contains(granted[len(granted)-1], `"s0"`) || strings.Contains(granted[len(granted)-1], fmt.Sprintf(`"s%d"`, maxBecause)) {
+		t.Errorf("told are not the first %d: %q", maxBecause, granted)
+	}
+	for range 30 {
+		if diff := cmp.Diff(want, e.subject.explain(t.Context(), q)); diff != "" {
+			t.Fatalf("told another time (-first +then):\n%s", diff)
+		}
+	}
+}
+
 // TestKeptInputsAreExplainedWithoutNames holds that nobody is named who is not asked for,
 // and that two who are not the same can be told apart.
 func TestKeptInputsAreExplainedWithoutNames(t *testing.T) {

@@ -200,10 +200,8 @@ func isCredentialRef(ref ast.Ref) bool {
 
 // fromData tells data, or the value of a rule that nothing but its name stands for.
 func (s *seeing) fromData(was, ref ast.Ref) *ast.Term {
-	if rules := s.compiler.GetRules(ref); len(rules) > 0 {
-		if len(rules[0].Head.Args) == 0 {
-			s.fromRules(was, ref, rules)
-		}
+	if rules := s.rulesOf(ref); len(rules) > 0 {
+		s.fromRules(was, ref, rules)
 		return nil
 	}
 	if s.run.mocked {

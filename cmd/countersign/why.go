@@ -17,6 +17,7 @@ const (
 	maxSeen     = 3
 	maxDeep     = 2
 	maxCauses   = 6
+	maxWide     = 3
 	maxBeside   = 100
 )
 
@@ -257,6 +258,9 @@ func writeCondition(to io.Writer, margin string, c *rego.Condition, depth int) {
 	}
 	if depth >= maxDeep {
 		return
+	}
+	if len(c.Because) > maxWide {
+		depth = maxDeep - 1 // many, of which each says enough by itself
 	}
 	for i := range c.Because[:min(len(c.Because), maxCauses)] {
 		writeBecause(to, margin+"  ", &c.Because[i], depth+1)
