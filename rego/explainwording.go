@@ -87,6 +87,7 @@ func titleOf(rule *ast.Rule) string {
 
 var (
 	standardGranted   = ast.MustParseRef("data.countersign.standard.granted")
+	standardWaived    = ast.MustParseRef("data.countersign.standard.waived")
 	standardSatisfied = ast.MustParseRef("data.countersign.standard.satisfied")
 )
 
@@ -96,7 +97,7 @@ func roleOf(rule *ast.Rule, decision ast.Ref) Role {
 		return Decides
 	case ref.HasPrefix(siteDeny):
 		return Denies
-	case ref.HasPrefix(siteWaive):
+	case ref.HasPrefix(siteWaive), ref.HasPrefix(standardWaived) && !reads(rule, siteWaive):
 		return Waives
 	case ref.HasPrefix(standardGranted):
 		return Grants
@@ -104,6 +105,16 @@ func roleOf(rule *ast.Rule, decision ast.Ref) Role {
 		return Satisfies
 	}
 	return ""
+}
+
+// reads reports a rule whose conditions have a reference: it hands on what others give.
+func reads(rule *ast.Rule, ref ast.Ref) bool {
+	found := false
+	ast.WalkRefs(rule.Body, func(read ast.Ref) bool {
+		found = found || read.HasPrefix(ref)
+		return found
+	})
+	return found
 }
 
 // condition is the innermost that was written where a compiled expression comes from, or

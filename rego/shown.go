@@ -2,6 +2,7 @@ package rego
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -67,7 +68,17 @@ func isPlain(text string) bool {
 	return text != "" && len(text) <= maxLeaf
 }
 
+// isTypePrefix is what may stand before an object's id: nothing, or its type.
+var isTypePrefix = regexp.MustCompile(`^([a-z0-9_-]{1,64}:)?$`)
+
+// unreadMark stands where the id of an object would that could not be read.
+const unreadMark = "[could not be read]"
+
+// hidden is a text as it is told. An object without an id names nobody.
 func (s shower) hidden(text string) string {
+	if kind, unread := strings.CutSuffix(text, string(authz.Unread)); unread && isTypePrefix.MatchString(kind) {
+		return kind + unreadMark
+	}
 	if s.hide == nil {
 		return text
 	}

@@ -1,9 +1,11 @@
 package rego
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage"
 )
 
 // openFacts are what the record of a decision tells in clear; all of what they lead to is
@@ -35,7 +37,31 @@ func (s *subject) pseudonymsFor(input ast.Value) *pseudonyms {
 			p.allow(found)
 		}
 	}
+	for _, ticket := range s.tickets() {
+		p.open[ticket] = true
+	}
 	return p
+}
+
+var glassPath = storage.MustParsePath("/access/break_glass")
+
+// tickets are those of broken glass, which a record tells in clear.
+func (s *subject) tickets() []string {
+	found, err := s.store.Read(context.Background(), s.evaluator.txn, glassPath)
+	table, ok := found.(ast.Value)
+	if err != nil || !ok {
+		return nil
+	}
+	var tickets []string
+	ast.WalkTerms(ast.NewTerm(table), func(term *ast.Term) bool {
+		if entry, ok := term.Value.(ast.Object); ok {
+			if ticket, ok := valueOf(entry, "ticket").(ast.String); ok && isTicket(string(ticket)) {
+				tickets = append(tickets, string(ticket))
+			}
+		}
+		return false
+	})
+	return tickets
 }
 
 func (p *pseudonyms) allow(value ast.Value) {

@@ -204,7 +204,7 @@ func explained(ctx context.Context, loaded *wire.Loaded, call *envoy.Call, at ti
 		}
 	}
 	if told.Policy != nil && told.Check == nil {
-		told.Sentence = sentenceOf(told.Policy, told.Sentence, told.Allowed)
+		told.Sentence = told.sentence(told.Policy, told.Sentence, told.Allowed)
 	}
 	if came := call.Time(); now == nil && !came.IsZero() {
 		told.note("Envoy took this request at %[1]s; --at %[1]s explains it as of then", came.UTC().Format(time.RFC3339))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -26,6 +27,7 @@ type explanation struct {
 	PolicyReason string `json:"policy_reason,omitempty"`
 	// RefusedBy is the step that refused, or "".
 	RefusedBy string `json:"refused_by,omitempty"`
+	lifted
 	// Sentence is why, to a person.
 	Sentence string `json:"sentence"`
 	// Check is what refused, where that is no rule of the policy.
@@ -74,7 +76,7 @@ func describe(e *steps.Explanation, answer envoy.Answer) *explanation {
 	d := &e.Decision
 	told := &explanation{
 		Allowed: d.Allowed, Status: answer.Status, Reason: d.Reason.String(), PolicyReason: d.Verdict.Reason,
-		RefusedBy: e.Refusing(), Time: e.Time.UTC(), Revision: d.Revision, Request: factsOf(e.Request), code: d.Code(),
+		RefusedBy: e.Refusing(), Time: e.Time.UTC(), Revision: d.Revision, Request: factsOf(e.Request), code: d.Code(), lifted: ofFacts(e),
 	}
 	for _, step := range e.Steps {
 		told.Steps = append(told.Steps, stepTold{Step: step.Name, Outcome: step.Outcome.String(), Facts: factsOf(step.Facts)})
@@ -150,7 +152,7 @@ func (e *explanation) note(format string, args ...any) {
 // verdict is the first and the last line.
 func (e *explanation) verdict() string {
 	if e.Allowed {
-		return "ALLOWED"
+		return e.allowed()
 	}
 	return fmt.Sprintf("DENIED  %d %s, by the step %q", e.Status, e.code, e.RefusedBy)
 }
@@ -197,7 +199,7 @@ func (e *explanation) writeWhy(to io.Writer) {
 	if e.caller != "" {
 		facts = append(facts[:len(facts):len(facts)], fact{"caller", []string{e.caller}})
 	}
-	writeFacts(to, "", facts)
+	writeFacts(to, "", slices.Concat(facts, e.notEnforced()))
 	e.writeNotes(to)
 	fmt.Fprintln(to)
 	switch {
@@ -207,9 +209,22 @@ func (e *explanation) writeWhy(to io.Writer) {
 			writeStopped(to, e.Policy)
 		}
 	case e.Policy != nil:
-		writeWhy(to, e.Policy, e.Allowed)
+		e.writeWhyOf(to, e.Policy, e.Allowed)
 	}
 	fmt.Fprintf(to, "\n--all tells every step and every rule\n")
+}
+
+// notEnforced are what the steps say of what refuses nothing.
+func (e *explanation) notEnforced() []fact {
+	var facts []fact
+	for _, step := range e.Steps {
+		for _, f := range step.Facts {
+			if f.Name == "observed" || f.Name == "break glass" {
+				facts = append(facts, f)
+			}
+		}
+	}
+	return facts
 }
 
 // write tells a check, a line for each thing.

@@ -84,7 +84,7 @@ func (r *recording) again(ctx context.Context, policies *wire.Policies, entry *v
 		return
 	}
 	if r.Now.Same != nil && *r.Now.Same {
-		r.Sentence = sentenceOf(r.Policy, r.Sentence, r.Allowed)
+		r.Sentence = r.sentence(r.Policy, r.Sentence, r.Allowed)
 	}
 }
 

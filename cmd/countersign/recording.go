@@ -28,6 +28,7 @@ type recording struct {
 	Status       uint32 `json:"status"`
 	Reason       string `json:"reason"`
 	PolicyReason string `json:"policy_reason,omitempty"`
+	lifted
 	// Sentence is why, to a person, and Check what refused where that was no rule.
 	Sentence string     `json:"sentence"`
 	Check    *checkSeen `json:"check,omitempty"`
@@ -90,7 +91,7 @@ func remember(found audit.Found, revision string) *recording {
 	told := &recording{
 		Allowed: holds.GetAllowed(), Status: holds.Status, Reason: holds.Reason, PolicyReason: holds.PolicyReason,
 		Decision: before.Id, Time: before.Time.AsTime(), Revision: before.Revision, RevisionNow: revision,
-		Abandoned: holds.Abandoned, Record: groupsOf(before), before: before,
+		Abandoned: holds.Abandoned, Record: groupsOf(before), before: before, lifted: liftedThen(before),
 	}
 	told.Check = checkRecorded(holds)
 	if reason, known := authz.ReasonNamed(holds.Reason); known {
@@ -301,7 +302,7 @@ func keysOf(d *decisionv1.Decision) group {
 // verdict is the first and the last line.
 func (r *recording) verdict() string {
 	if r.Allowed {
-		return "ALLOWED"
+		return r.allowed()
 	}
 	code := r.Reason
 	if r.PolicyReason != "" {
@@ -356,7 +357,7 @@ func (r *recording) writeInput(to io.Writer) {
 }
 
 // glance are the groups of a record that are told at a glance, and of them what.
-var glance = map[string][]string{"operation": {"api", "id", "template", "method"}, "caller": {"kind", "subject", "client"}, "decision": {"refusals", "waived", "limits reached"}}
+var glance = map[string][]string{"operation": {"api", "id", "template", "method"}, "caller": {"kind", "subject", "client"}, "decision": {"refusals", "waived", "limits reached", "observed", "break glass"}}
 
 // writeWhy tells what a person asks first.
 func (r *recording) writeWhy(to io.Writer) {
@@ -378,7 +379,7 @@ func (r *recording) writeWhy(to io.Writer) {
 	switch {
 	case r.Policy != nil:
 		fmt.Fprintf(to, "\nthe policy as it is now, on what was decided on then: %s, %s\n", r.Now.Outcome, r.Now.compared())
-		writeWhy(to, r.Policy, r.Now.Outcome == allowed)
+		r.writeWhyOf(to, r.Policy, r.Now.Outcome == allowed)
 		if !r.clear {
 			fmt.Fprintf(to, "\n--input tells what was withheld: it names people in clear\n")
 		}
