@@ -53,7 +53,7 @@ func TestTutorialIsWhatIsDone(t *testing.T) {
 			shown[name] = b.text
 		}
 	}
-	typed, commands := strings.Count(string(archive.Comment), "\nswap "), 0
+	typed, commands := 0, 0
 	for _, file := range archive.Files {
 		text := string(file.Data)
 		switch {

@@ -37,9 +37,6 @@ func TestExplainScripts(t *testing.T) { bankScripts(t, "testdata/explain") }
 // TestReplayScripts decides again what scripts recorded with decided.
 func TestReplayScripts(t *testing.T) { bankScripts(t, "testdata/replay") }
 
-// TestTutorialScripts does what the documentation has its reader do.
-func TestTutorialScripts(t *testing.T) { bankScripts(t, "testdata/tutorial") }
-
 func bankScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
@@ -49,7 +46,7 @@ func bankScripts(t *testing.T, dir string) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ask": ask, "steady": steady, "decided": decided, "abandon": abandon, "swap": swap, "step": step,
+			"exits": exits, "ask": ask, "steady": steady, "decided": decided, "abandon": abandon, "swap": swap,
 		},
 		UpdateScripts: *update,
 	})
@@ -57,15 +54,8 @@ func bankScripts(t *testing.T, dir string) {
 
 // openBank makes the demo bank, as it is at scriptTime, and its configuration.
 func openBank(dir string) (*bank.Bank, error) {
-	made, err := bank.Open(dir, scriptTime)
+	made, err := openBankAt(dir, scriptTime)
 	if err != nil {
-		return nil, err
-	}
-	text, err := made.Configuration("", 0, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "countersign.yaml"), []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	database, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bank.db"))
@@ -74,6 +64,18 @@ func openBank(dir string) (*bank.Bank, error) {
 	}
 	_, err = database.Exec(`update consents set expires_at = '2027-01-01T00:00:00Z' where expires_at is not null`)
 	return made, errors.Join(err, database.Close())
+}
+
+func openBankAt(dir string, at time.Time) (*bank.Bank, error) {
+	made, err := bank.Open(dir, at)
+	if err != nil {
+		return nil, err
+	}
+	text, err := made.Configuration("", 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	return made, os.WriteFile(filepath.Join(dir, "countersign.yaml"), []byte(text), 0o600)
 }
 
 // ask makes request.json, a CheckRequest, of a file that is a story's request, and of
@@ -117,21 +119,6 @@ func checkRequest(request *authz.Request) any {
 // varying is what differs from run to run.
 var varying = regexp.MustCompile(`(?m)((?:revision|thumbprint|x5t#S256(?:"\])? |cnf\.jkt|dpop-nonce|pseudonyms|pseudonym|candidate|^ +input|took) +)[^\s,]+` +
 	`|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
-
-// step runs the next line of the file commands, by the shell, and holds its exit code
-// against the argument, or 0.
-func step(script *testscript.TestScript, _ bool, args []string) {
-	next, rest, found := strings.Cut(script.ReadFile("commands"), "\n")
-	if !found {
-		script.Fatalf("there are no more commands")
-	}
-	script.Check(os.WriteFile(script.MkAbs("commands"), []byte(rest), 0o600))
-	want := "0"
-	if len(args) > 0 {
-		want = args[0]
-	}
-	exitsBy(script, want, "sh", "-c", next)
-}
 
 // libraryLines are where the standard library's rules stand, and allRules what all rules
 // of a policy say; TestAllRulesAreTold holds that of a small one.

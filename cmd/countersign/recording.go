@@ -323,6 +323,9 @@ func (r *recording) write(to io.Writer, all bool) error {
 		fmt.Fprintf(table, "\n%s\n", note)
 	}
 	if !all {
+		if len(r.Notes) > 0 {
+			fmt.Fprintln(table)
+		}
 		r.writeWhy(table)
 		r.writeInput(table)
 		return table.Flush()
