@@ -39,7 +39,7 @@ func Open(cfg Config) (*Writer, Opened, error) {
 		return w, opened, nil
 	}
 	if w.lock != nil {
-		w.lock.Close()
+		w.release()
 	}
 	var problems authz.Problems
 	problems.Add("folder", err.Error(), fixOf(err))
@@ -93,6 +93,12 @@ func (w *Writer) acquire() error {
 		return errLocked
 	}
 	return err
+}
+
+// release gives the lock back. Closing its file alone would not while a process that was
+// forked meanwhile has it open still, a moment before it becomes another program.
+func (w *Writer) release() error {
+	return errors.Join(syscall.Flock(int(w.lock.Fd()), syscall.LOCK_UN), w.lock.Close())
 }
 
 func (w *Writer) path(number int) string {

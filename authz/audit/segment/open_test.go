@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,6 +37,22 @@ func TestSecondWriterIsRefused(t *testing.T) {
 	}
 	mustAppend(t, opened(t, cfg), "3")
 	wantLines(t, cfg, "1", "2", "3")
+}
+
+// TestClosedWriterLetsTheLockGo holds it while another has the lock's file open still, as a
+// process that was just forked has.
+func TestClosedWriterLetsTheLockGo(t *testing.T) {
+	cfg := config(t, 1<<20)
+	w := opened(t, cfg)
+	forked, err := syscall.Dup(int(w.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(forked)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	opened(t, cfg)
 }
 
 func TestRefusedOpenLetsTheLockGo(t *testing.T) {

@@ -210,5 +210,5 @@ func (w *Writer) Close() error {
 		sync = w.Sync()
 	}
 	w.failed = errClosed
-	return errors.Join(sync, w.file.Close(), w.lock.Close())
+	return errors.Join(sync, w.file.Close(), w.release())
 }
