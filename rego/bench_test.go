@@ -106,3 +106,17 @@ func BenchmarkJSON(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkNew makes an engine of a site's policy and the library, as each swap does.
+func BenchmarkNew(b *testing.B) {
+	path := write(b, map[string]string{
+		"data.json":        `{"roles": {"customer": ["read_parts"]}, "regions": {"GB": ["GB"]}}`,
+		"openbanking.rego": "package openbanking\n\nimport data.countersign.standard\n\ndecision := standard.decision\n",
+	})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := New(Config{Path: path}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -360,5 +361,46 @@ func TestCapabilitiesAreOPAsOwnLessWhatDoesNotRepeat(t *testing.T) {
 		"crypto.x509.parse_and_verify_certificates_with_options": true, "strings.render_template": false}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("built-ins (-want +got):\n%s", diff)
+	}
+}
+
+// TestEnginesAreMadeSideBySide holds that what engines share of the library is changed by
+// none of them: the race detector looks on, and all decide alike.
+func TestEnginesAreMadeSideBySide(t *testing.T) {
+	path := write(t, map[string]string{"data.json": policyData})
+	want := standardEngine(t)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			made, err := New(Config{Path: path})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			verdict, err := made.Decide(t.Context(), fullFacts())
+			if err != nil || !verdict.Allowed || !bytes.Equal(made.Digest(), want.Digest()) {
+				t.Errorf("Decide() = %v, %v by %x, want allowed by %x", verdict.Allowed, err, made.Digest(), want.Digest())
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestTheLibraryStaysAsItWasParsed holds that neither to make engines nor to explain
+// changes what the next one starts from.
+func TestTheLibraryStaysAsItWasParsed(t *testing.T) {
+	standardEngine(t)
+	files, err := parsedLibrary()
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		anew, err := parse(file.name, file.text, ast.RegoV1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !anew.Equal(file.module) || anew.String() != file.module.String() {
+			t.Errorf("%s is no longer as it was parsed", file.name)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
@@ -89,12 +90,16 @@ func parserOptions() ast.ParserOptions {
 	return ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: true, Capabilities: capabilities()}
 }
 
+func parse(name string, text []byte, version ast.RegoVersion) (*ast.Module, error) {
+	options := parserOptions()
+	options.RegoVersion = version
+	return ast.ParseModuleWithOpts(name, string(text), options)
+}
+
 func (s *source) add(name string, text []byte) error { return s.addAs(name, text, ast.RegoV1) }
 
 func (s *source) addAs(name string, text []byte, version ast.RegoVersion) error {
-	options := parserOptions()
-	options.RegoVersion = version
-	module, err := ast.ParseModuleWithOpts(name, string(text), options)
+	module, err := parse(name, text, version)
 	if err != nil {
 		return err
 	}
@@ -109,8 +114,27 @@ func fileLoader() loader.FileLoader {
 		WithCapabilities(capabilities())
 }
 
+// addLibrary gives the source a library of its own: what walks a module may sort what is
+// in it, and another engine may be made at the same time.
 func (s *source) addLibrary() error {
-	return fs.WalkDir(library, ".", func(name string, entry fs.DirEntry, err error) error {
+	files, err := parsedLibrary()
+	for _, file := range files {
+		s.modules[file.name], s.raw[file.name] = file.module.Copy(), file.text
+	}
+	return err
+}
+
+// libraryFile is a file of the library. All sources copy it, and nothing else reads it.
+type libraryFile struct {
+	name   string
+	text   []byte
+	module *ast.Module
+}
+
+// parsedLibrary parses the library once a process: that takes longer than all else of
+// loading a policy.
+var parsedLibrary = sync.OnceValues(func() (files []libraryFile, err error) {
+	err = fs.WalkDir(library, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -118,9 +142,13 @@ func (s *source) addLibrary() error {
 		if err != nil {
 			return err
 		}
-		return s.add(libraryFolder+entry.Name(), text)
+		name = libraryFolder + entry.Name()
+		module, err := parse(name, text, ast.RegoV1)
+		files = append(files, libraryFile{name, text, module})
+		return err
 	})
-}
+	return files, err
+})
 
 func (s *source) addDirectory(leaveOut loader.Filter) error {
 	// Files are named within the directory, so that a digest does not depend on
