@@ -148,8 +148,10 @@ func openLargeFor(b testing.TB, count int, settings ...string) (*wire.System, []
 			b.Fatal(err)
 		}
 	}
-	if err := os.Remove(filepath.Join(made.Dir, "policy", "site.rego")); err != nil {
-		b.Fatal(err)
+	for _, name := range []string{"site.rego", "emergency.json"} {
+		if err := os.Remove(filepath.Join(made.Dir, "policy", name)); err != nil {
+			b.Fatal(err)
+		}
 	}
 	headers := map[string]string{}
 	for i := range 20 {
