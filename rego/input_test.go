@@ -481,3 +481,33 @@ func TestReaches(t *testing.T) {
 		}
 	}
 }
+
+// TestPreparationsOfOneNameAreAlike holds that engines which prepare alike say so, and
+// that no others do.
+func TestPreparationsOfOneNameAreAlike(t *testing.T) {
+	var engines []*Engine
+	for _, condition := range []string{
+		`input.token.claims.a == "1"`, `input.token.claims.a == "2"`, `input.token.claims.b == "1"`,
+		`input.token.claims.a == input.token.claims.b`, `input.token.claims["a\" \"b"] == "1"`, `input.token.claims["a b"] == "1"`,
+		`input.token.claims[0] == "1"`, `some name; input.token.claims[name] == "1"`, `count(input) > 0`, `input.caller.kind == "client"`,
+	} {
+		engines = append(engines, own(t, "package site\ndecision if { "+condition+" }\n"))
+	}
+	claims := map[string]any{"a": "1", "b": "2", "a b": "3", `a" "b`: "4"}
+	made := func(e *Engine, whole bool) string {
+		if prepare := e.Preparation(whole); prepare != nil {
+			return prepare(claims).(ast.Value).String()
+		}
+		return ""
+	}
+	for i, one := range engines {
+		for j, other := range engines {
+			for _, whole := range []bool{false, true} {
+				same := one.Prepares(false) == other.Prepares(whole)
+				if want := made(one, false) == made(other, whole); same != want {
+					t.Errorf("policy %d prepares like %d (whole: %v): %v, want %v", i, j, whole, same, want)
+				}
+			}
+		}
+	}
+}

@@ -15,6 +15,7 @@ package rego
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -151,6 +152,19 @@ func (e *Engine) Preparation(whole bool) func(claims map[string]any) any {
 		}
 		return PrepareClaims(reached)
 	}
+}
+
+// Prepares tells preparations apart: of two engines for which it is the same, Preparation
+// makes the same of the same claims. It is "" where that is nil.
+func (e *Engine) Prepares(whole bool) string {
+	names, read := e.reach.part("token", "claims")
+	switch {
+	case whole || read && names == nil:
+		return "all"
+	case !read:
+		return ""
+	}
+	return fmt.Sprintf("%q", slices.Sorted(maps.Keys(names)))
 }
 
 // PrepareClaims gives a token's claims in the engine's own form, for

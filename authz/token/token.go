@@ -39,12 +39,13 @@ type Keys interface {
 
 var _ Keys = (*jwks.Store)(nil)
 
-// Verifier verifies the access tokens of requests. It is immutable but for its cache
-// and safe for concurrent use.
+// Verifier verifies the access tokens of requests. It is immutable but for its cache,
+// which it may share with the one before it, and safe for concurrent use.
 type Verifier struct {
 	issuers map[string]*issuer
 	apis    map[authz.API]*api
 	cache   *cache
+	terms   terms
 	prepare func(claims map[string]any) any
 }
 
@@ -61,6 +62,12 @@ type Environment struct {
 	// token is handed out; it must not keep or change them, and nil leaves
 	// Token.Prepared nil.
 	Prepare func(claims map[string]any) any
+	// Prepares tells one Prepare from another: those of the same name make the same of the
+	// same claims. "" is like no other.
+	Prepares string
+	// Before is a verifier whose tokens are known to the new one, too, where all that they
+	// were verified by is the same; nil is none.
+	Before *Verifier
 	// Replays and Nonces may be nil where no API takes proofs of possession.
 	Replays dpop.Replays
 	Nonces  *dpop.Nonces
@@ -107,11 +114,12 @@ func New(cfg Config, env Environment) (*Verifier, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	remembered, err := newCache(cfg.Cache)
+	terms := termsOf(cfg, env)
+	remembered, err := cacheFor(terms, env.Before)
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{issuers: map[string]*issuer{}, apis: map[authz.API]*api{}, cache: remembered, prepare: env.Prepare}
+	v := &Verifier{issuers: map[string]*issuer{}, apis: map[authz.API]*api{}, cache: remembered, terms: terms, prepare: env.Prepare}
 	for _, each := range cfg.Issuers {
 		v.issuers[each.Issuer] = each.build(env.Keys[each.Issuer], cfg.Environment)
 	}

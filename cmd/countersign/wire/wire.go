@@ -54,6 +54,9 @@ type Loaded struct {
 	Fault error
 	// kept says that Set was in force before this process.
 	kept bool
+	// tokens verify for the last snapshot that was made, of this or of what was before it;
+	// nil is none.
+	tokens *token.Verifier
 }
 
 // Load opens contracts, policy and stores and judges the whole. Its error is
@@ -208,8 +211,9 @@ func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot,
 		return nil, err
 	}
 	keptWhole := l.Config.Audit.Filled().Inputs == audit.FullInputs
-	tokens, err := token.New(l.Config.Tokens(), token.Environment{
-		Keys: keys, Prepare: l.Policy.Preparation(keptWhole), Replays: proofs.replays, Nonces: proofs.nonces,
+	l.tokens, err = token.New(l.Config.Tokens(), token.Environment{
+		Keys: keys, Prepare: l.Policy.Preparation(keptWhole), Prepares: l.Policy.Prepares(keptWhole), Before: l.tokens,
+		Replays: proofs.replays, Nonces: proofs.nonces,
 	})
 	if err != nil {
 		return nil, err
@@ -225,8 +229,8 @@ func (l *Loaded) snapshot(ring *token.KeyRing, proofs *proofs) (*authz.Snapshot,
 		Environment:  l.Config.Environment,
 		Contracts:    l.Contracts,
 		Certificates: certificates,
-		Tokens:       tokens,
-		Proofs:       tokens,
+		Tokens:       l.tokens,
+		Proofs:       l.tokens,
 		Answers:      l.Contracts,
 		Policy:       l.Policy,
 		Candidate:    l.candidate(),
@@ -250,7 +254,7 @@ func (l *Loaded) inputs(policy interface{ Inputs(whole bool) authz.Inputs }) aut
 // that were opened at start, and puts nothing in force. It judges as Load does, and
 // what cannot change while running besides. Its error is authz.Problems.
 func (s *System) Prepare(cfg *config.Config) (*Next, error) {
-	next := &Loaded{Config: cfg, Owners: s.Owners, Consents: s.Consents, Contracts: s.current.Contracts, Set: s.current.Set}
+	next := &Loaded{Config: cfg, Owners: s.Owners, Consents: s.Consents, Contracts: s.current.Contracts, Set: s.current.Set, tokens: s.current.tokens}
 	fixed := cfg.Fixed(s.Config)
 	if read := next.read(); len(fixed)+len(read) > 0 {
 		return nil, Merge(fixed, read)
