@@ -23,13 +23,13 @@ func TestATokenOutlivesASwap(t *testing.T) {
 		reads string
 		known bool
 	}{{"", false}, {"", true}, {"client_id", false}, {"client_id", true}, {"scope", false}, {"", false}} {
-		snapshot := prepareEdition(t, system, i, edition.reads)
-		token := tokenOf(t, snapshot, request)
+		next := prepareEdition(t, system, i, edition.reads)
+		token := tokenOf(t, next.Snapshot, request)
 		if known := token == before; known != edition.known {
 			t.Errorf("edition %d, which reads %q: known from before: %v, want %v", i, edition.reads, known, edition.known)
 		}
 		before = token
-		system.Pipeline.Load(snapshot)
+		system.PutInForce(next)
 		if err := checkOnce(t.Context(), system.Pipeline, request); err != nil {
 			t.Errorf("edition %d, which reads %q: %v", i, edition.reads, err)
 		}
@@ -37,7 +37,7 @@ func TestATokenOutlivesASwap(t *testing.T) {
 }
 
 // prepareEdition makes a revision that refuses what lacks a claim, where one is named.
-func prepareEdition(t *testing.T, system *wire.System, edition int, reads string) *authz.Snapshot {
+func prepareEdition(t *testing.T, system *wire.System, edition int, reads string) *wire.Next {
 	t.Helper()
 	text := fmt.Sprintf("package countersign.site\n\nedition := %d\n", edition)
 	if reads != "" {
@@ -55,7 +55,7 @@ func prepareEdition(t *testing.T, system *wire.System, edition int, reads string
 	if err != nil {
 		t.Fatal(err)
 	}
-	return next.Snapshot
+	return next
 }
 
 func tokenOf(t *testing.T, snapshot *authz.Snapshot, request *authz.Request) *authz.Token {
