@@ -23,10 +23,14 @@ func (r Reason) Observable() bool {
 	return false
 }
 
+// Granting reports a code of the policy that is enforced always: that nothing grants, or
+// that an operation is administrators' alone. To observe it would be to grant.
+func Granting(code string) bool { return code == "nothing_grants" || code == "admin" }
+
 // Observes reports that a failure is told of the operation's requests and refuses none, by
 // its code: that of an observable reason, or one of the policy's.
 func (o *Operation) Observes(code string) bool {
-	return slices.Contains(o.Observe, code) || slices.Contains(o.Observe, ObserveAll)
+	return !Granting(code) && (slices.Contains(o.Observe, code) || slices.Contains(o.Observe, ObserveAll))
 }
 
 // Enforced is the verdict without what is only observed, and the refusals that are. A

@@ -45,6 +45,9 @@ func TestObserved(t *testing.T) {
 		{"a step-up behind what is told", []string{"step_up"}, Verdict{Reason: "not_owner", StepUp: stepUp, Refusals: []string{"not_owner", "step_up"}}, false, "not_owner", []string{"step_up"}},
 		{"a denial that names nothing", []string{"region", "consent"}, Verdict{}, false, "policy_denied", nil},
 		{"a denial that names nothing, and all is", []string{"all"}, Verdict{}, true, "granted", []string{"policy_denied"}},
+		{"that nothing grants, and all is", []string{"all"}, Verdict{Reason: "region", Refusals: []string{"region", "nothing_grants"}}, false, "nothing_grants", []string{"region"}},
+		{"administration, and all is", []string{"all"}, Verdict{Reason: "admin", Refusals: []string{"admin", "permission"}}, false, "admin", []string{"permission"}},
+		{"administration by its name", []string{"admin"}, Verdict{Reason: "admin", Refusals: []string{"admin"}}, false, "admin", nil},
 		{"an allow", []string{"all"}, Verdict{Allowed: true}, true, "granted", nil},
 	}
 	for _, test := range tests {

@@ -40,6 +40,27 @@ var ofObserving = []mutation{
 		in: "authz/contract", told: "TestWhatCannotBeObserved",
 	},
 	{
+		name: "administration is never observed",
+		edits: []edit{{observeGo,
+			"|| code == \"admin\" }",
+			"}"}},
+		in: "authz", told: "TestObserved",
+	},
+	{
+		name: "that nothing grants is never observed",
+		edits: []edit{{observeGo,
+			"return code == \"nothing_grants\" ||",
+			"return"}},
+		in: "authz", told: "TestObserved",
+	},
+	{
+		name: "what grants does not load as observed",
+		edits: []edit{{"authz/contract/observe.go",
+			"case authz.Granting(code):",
+			"case false:"}},
+		in: "authz/contract", told: "TestWhatCannotBeObserved",
+	},
+	{
 		name: "what could not be read is nobody's",
 		edits: []edit{{inspectGo,
 			"	n.unread(rules...)\n	return nil\n",

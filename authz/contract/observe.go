@@ -37,6 +37,8 @@ func (c *compiler) observe(at place) []string {
 func unobservable(code string) string {
 	reason, native := authz.ReasonNamed(code)
 	switch {
+	case authz.Granting(code):
+		return "is always enforced: it is what grants"
 	case !native, reason.Observable(), reason == authz.StepUpRequired:
 		return ""
 	case reason == authz.PolicyDenied:

@@ -135,12 +135,13 @@ paths:
 	}
 }
 
-// TestWhatCannotBeObserved holds that no document observes what proves who calls, or what
-// could not be decided.
+// TestWhatCannotBeObserved holds that no document observes what proves who calls, what
+// grants, or what could not be decided.
 func TestWhatCannotBeObserved(t *testing.T) {
-	for _, code := range authz.Codes([]authz.Reason{authz.PathNotCanonical, authz.NoCredentials, authz.TokenExpired, authz.CertificateMismatch, authz.ProofReplayed,
+	native := authz.Codes([]authz.Reason{authz.PathNotCanonical, authz.NoCredentials, authz.TokenExpired, authz.CertificateMismatch, authz.ProofReplayed,
 		authz.TokenRevoked, authz.CertificateRole, authz.InsufficientScope, authz.AuthorizationDetails, authz.ConsentUnavailable, authz.OwnershipUnavailable,
-		authz.PolicyError, authz.PolicyDenied, authz.LimitReached, authz.LimitsUnavailable, authz.NotRecorded, authz.Internal, authz.Granted}) {
+		authz.PolicyError, authz.PolicyDenied, authz.LimitReached, authz.LimitsUnavailable, authz.NotRecorded, authz.Internal, authz.Granted})
+	for _, code := range append(native, "admin", "nothing_grants") {
 		document := fmt.Sprintf("openapi: 3.1.0\nsecurity: []\nx-countersign: {observe: [%s]}\npaths: {/a: {get: {operationId: a}}}\n", code)
 		_, problems := compile(API{Name: "bank", Document: "openapi.yaml"}, []byte(document), &node{})
 		if len(problems) != 1 || problems[0].Key != "x-countersign.observe[0]" || problems[0].Line != 3 {
