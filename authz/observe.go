@@ -65,9 +65,9 @@ func (v Verdict) Enforced(observes func(code string) bool) (enforced Verdict, ob
 	return v, observed
 }
 
-// lifted is the allow in place of a denial.
+// lifted is the allow in place of a denial. Glass that was broken is told of it, too.
 func (v Verdict) lifted() Verdict {
-	return Verdict{Allowed: true, Detail: v.Detail, Waived: v.Waived, Limits: v.Limits}
+	return Verdict{Allowed: true, Detail: v.Detail, Waived: v.Waived, BreakGlass: v.BreakGlass, Limits: v.Limits}
 }
 
 // enforce takes out of the policy's verdict what the operation only observes, and keeps it

@@ -72,13 +72,13 @@ func TestObserved(t *testing.T) {
 	}
 }
 
-// TestWhatIsAnsweredOfAnObservedDenial holds that the upstream gets nothing of a denial, and
-// that what limits its allows limits this one.
+// TestWhatIsAnsweredOfAnObservedDenial holds that the upstream gets nothing of a denial, that
+// what limits its allows limits this one, and that glass which was broken is told of.
 func TestWhatIsAnsweredOfAnObservedDenial(t *testing.T) {
 	f := allowing()
 	f.limited(1)
 	limits := []Limit{{Name: "policy_1", Key: "policy:k", Max: 1, Window: 60e9}}
-	f.policy = denying(Verdict{Reason: "region", Refusals: []string{"region"}, Detail: "for the record", Waived: []string{"consent"}, Limits: limits,
+	f.policy = denying(Verdict{Reason: "region", Refusals: []string{"region"}, Detail: "for the record", Waived: []string{"consent", "break_glass"}, BreakGlass: []string{"INC-1"}, Limits: limits,
 		Reply: Reply{Headers: []Header{{"x-why", "region"}}, Status: 403, Body: "no", Metadata: map[string]any{"a": 1}}})
 	limited := *operation
 	limited.Observe, limited.Limits = []string{"region"}, []LimitRule{{Per: PerClient, Max: 5, Window: 60e9}}
@@ -91,7 +91,7 @@ func TestWhatIsAnsweredOfAnObservedDenial(t *testing.T) {
 		return Spending{OK: true}, nil
 	}
 	got := f.pipeline().Check(t.Context(), getAccount())
-	want := Verdict{Allowed: true, Detail: "for the record", Waived: []string{"consent"}, Limits: limits}
+	want := Verdict{Allowed: true, Detail: "for the record", Waived: []string{"consent", "break_glass"}, BreakGlass: []string{"INC-1"}, Limits: limits}
 	if diff := gocmp.Diff(want, got.Verdict); diff != "" {
 		t.Errorf("verdict (-want +got):\n%s", diff)
 	}

@@ -28,8 +28,15 @@ var ofObserving = []mutation{
 	{
 		name: "nothing of an observed denial goes out",
 		edits: []edit{{observeGo,
-			"Waived: v.Waived, Limits: v.Limits}",
-			"Waived: v.Waived, Limits: v.Limits, Reply: v.Reply}"}},
+			"Limits: v.Limits}",
+			"Limits: v.Limits, Reply: v.Reply}"}},
+		in: "authz", told: "TestWhatIsAnsweredOfAnObservedDenial",
+	},
+	{
+		name: "broken glass is told beside what is observed",
+		edits: []edit{{observeGo,
+			"BreakGlass: v.BreakGlass, ",
+			""}},
 		in: "authz", told: "TestWhatIsAnsweredOfAnObservedDenial",
 	},
 	{
