@@ -128,6 +128,12 @@ func (e *Engine) Digest() []byte { return slices.Clone(e.digest) }
 // all of it, and which line of the policy makes it so.
 func (e *Engine) Reaches() []string { return e.reach.paths() }
 
+// ReadsBody reports that a rule reads something of the request's JSON body.
+func (e *Engine) ReadsBody() bool {
+	_, read := e.reach.part("parsed_body")
+	return read
+}
+
 // Notes are what is no fault of the policy, and was likely not meant: a line that has all
 // of the input built, a reason that is not declared as it is said, one that no decision
 // can have.

@@ -134,6 +134,11 @@ func (a API) hash(digest io.Writer, document []byte) {
 // then by path and method.
 func (c *Contracts) Operations() iter.Seq[*authz.Operation] { return slices.Values(c.operations) }
 
+// ParsesBody reports an operation of c whose requests can have a JSON body that is parsed.
+func (c *Contracts) ParsesBody(operation *authz.Operation) bool {
+	return c.readings[operation].hasBody && !operation.Stream
+}
+
 // Digest is a SHA-256 over the documents' bytes and the configuration, for the
 // snapshot's revision. Where a document is kept does not count.
 func (c *Contracts) Digest() []byte { return slices.Clone(c.digest) }

@@ -121,6 +121,27 @@ func TestBundlesDecide(t *testing.T) {
 	})
 }
 
+// TestBundleThatReadsUnreadBodiesIsRefused downloads a policy that reads bodies, which the
+// contract lets go unread.
+func TestBundleThatReadsUnreadBodiesIsRefused(t *testing.T) {
+	file, server, key := bundleFolder(t)
+	const last = "      responses: {\"200\": {description: the status}}\n"
+	rewrite(t, filepath.Join(filepath.Dir(file), "openapi.yaml"), last, last+
+		"    post: {operationId: WriteStatus, security: [], requestBody: {content: {application/json: {}}}, responses: {\"200\": {description: done}}, x-countersign: {observe: [body_malformed]}}\n")
+	b := &bundled{server: server, key: key}
+	b.put(t, "v1", openPolicy)
+	b.polled = startPolled(t, file, nil)
+	before := b.await(t, true)
+	b.put(t, "v2", "package countersign.site\n\ndeny contains \"large\" if input.parsed_body.amount > 9\n")
+	eventually(t, "it is refused", func() bool {
+		refused := b.stands(t).Refused
+		return refused != nil && strings.Contains(refused.Because, "operation WriteStatus of accounts observes body_malformed")
+	})
+	if got := b.ask(t); got != before {
+		t.Errorf("the answer is %+v, want still %+v", got, before)
+	}
+}
+
 // TestBundlesAreRefusedWhole serves what is not taken, one after the other: the last good
 // one decides, and nothing else is kept.
 func TestBundlesAreRefusedWhole(t *testing.T) {

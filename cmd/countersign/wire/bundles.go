@@ -141,6 +141,9 @@ func (s *System) PrepareSet(set *bundles.Set) (*Next, error) {
 	if err := next.readPolicy(); err != nil {
 		return nil, next.Config.Locate("policy", authz.ProblemsOf(err))
 	}
+	if problems := next.judgeBodies(); problems != nil {
+		return nil, next.Config.Locate("", problems)
+	}
 	return s.next(&next)
 }
 

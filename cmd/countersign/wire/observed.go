@@ -49,3 +49,35 @@ func (l *Loaded) Unsaid() authz.Problems {
 	}
 	return notes
 }
+
+// judgeBodies holds that no operation observes a failure of the body where the policy reads
+// bodies: one that fails is not read, so that no rule sees what is in it, and one that is
+// enforced refuses nothing. Where all is observed, none of them refuses anyway.
+func (l *Loaded) judgeBodies() authz.Problems {
+	var problems authz.Problems
+	if l.Policy == nil || l.Contracts == nil || !l.Policy.ReadsBody() {
+		return nil
+	}
+	told := map[authz.API]bool{}
+	for operation := range l.Contracts.Operations() {
+		code := unreadBody(operation)
+		if code == "" || told[operation.API] || !l.Contracts.ParsesBody(operation) {
+			continue
+		}
+		told[operation.API] = true
+		problems.Add("policy", fmt.Sprintf("reads input.parsed_body, but operation %s of %s observes %s: a body that fails is not read, and no rule would refuse what is in it",
+			operation.ID, operation.API, code), "take content_type, body_truncated and body_malformed out of observe for operations with a body")
+	}
+	return problems
+}
+
+// unreadBody is a check whose failure leaves a body unread and refuses nothing, where
+// something else is enforced; else "".
+func unreadBody(operation *authz.Operation) string {
+	for _, reason := range []authz.Reason{authz.ContentType, authz.BodyTruncated, authz.BodyMalformed} {
+		if code := reason.String(); slices.Contains(operation.Observe, code) && !slices.Contains(operation.Observe, authz.ObserveAll) {
+			return code
+		}
+	}
+	return ""
+}

@@ -111,6 +111,7 @@ func (l *Loaded) read() authz.Problems {
 	problems = append(problems, l.readPolicyOnly()...)
 	if l.Contracts != nil {
 		found("", l.judgeOperations().Err())
+		found("", l.judgeBodies().Err())
 	}
 	return problems
 }
