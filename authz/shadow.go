@@ -71,7 +71,10 @@ func Judge(ctx context.Context, policy Policy, facts *Facts) Judgement {
 	if err != nil {
 		return Judgement{verdict, fmt.Errorf("%w: %w", PolicyError, err)}
 	}
-	return Judgement{verdict, verdict.Check()}
+	if err := verdict.Check(); err != nil {
+		return Judgement{verdict, err}
+	}
+	return Judgement{verdict, facts.checkTickets(verdict.BreakGlass)}
 }
 
 // Compare holds what a candidate said against what the policy in force did, both as the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,5 +147,28 @@ func TestCompareOfWhatCannotDecide(t *testing.T) {
 	trial.InForce = broken
 	if got := trial.Compare(Judgement{Err: fmt.Errorf("%w: site.rego:9", PolicyError)}); got != nil {
 		t.Errorf("Compare() of two that cannot = %+v", got)
+	}
+}
+
+// TestTicketsNameNobody holds that a policy breaks no glass under the name of somebody or
+// something that the request names: tickets stand in records as they are.
+func TestTicketsNameNobody(t *testing.T) {
+	for ticket, want := range map[string]Reason{
+		"INC-4711": Granted, "INC-22289": Granted,
+		"ann": PolicyError, "ANN": PolicyError, "22289": PolicyError, "31820": PolicyError, "c-1": PolicyError, "bob": PolicyError, "192.0.2.7": PolicyError,
+	} {
+		f := allowing()
+		f.consent = func(context.Context, Caller) (*Consent, error) {
+			return &Consent{ID: "c-1", Subject: "bob", Objects: []Object{{Type: "account", ID: "31820"}}}, nil
+		}
+		f.policy = func(context.Context, *Facts) (Verdict, error) {
+			return Verdict{Allowed: true, Waived: []string{"break_glass"}, BreakGlass: []string{"INC-1", ticket}}, nil
+		}
+		request := getAccount()
+		request.Address = "192.0.2.7"
+		got := f.pipeline().Check(t.Context(), request)
+		if got.Reason != want || want != Granted && (got.Verdict.BreakGlass != nil || strings.Contains(got.Detail, ticket)) {
+			t.Errorf("ticket %q: Check() = %v, %q, tickets %q; want %v", ticket, got.Reason, got.Detail, got.Verdict.BreakGlass, want)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package authz
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +35,35 @@ func (v *Verdict) Check() error {
 		return err
 	}
 	return v.Reply.checkHeaders(reserved)
+}
+
+// checkTickets refuses a ticket that is a name of the request's: it stands in records and in
+// the log as it is, and names a case. A table that an operator wrote has none of them, but
+// a policy may make one of its input.
+func (f *Facts) checkTickets(tickets []string) error {
+	for _, ticket := range tickets {
+		if f.names(ticket) {
+			return fmt.Errorf("verdict: %w: waived: a ticket is a name that the request has", PolicyError)
+		}
+	}
+	return nil
+}
+
+// names reports the name of a person, a consent or an object that the facts hold, in any
+// case of letters.
+func (f *Facts) names(text string) bool {
+	c := f.Caller()
+	names := []string{string(c.Subject), string(c.Actor), string(c.Consent), f.Request.Address}
+	for _, named := range f.Inspection.Objects {
+		names = append(names, string(named.ID))
+	}
+	if f.Consent != nil {
+		names = append(names, string(f.Consent.ID), string(f.Consent.Subject))
+		for _, object := range f.Consent.Objects {
+			names = append(names, string(object.ID))
+		}
+	}
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, text) })
 }
 
 // CheckBare is Check for a PolicyOnly's verdict, which is answered bare: the challenge is
