@@ -92,6 +92,7 @@ func (t *Trial) Compare(would Judgement) *Difference {
 		{"reason", was.Reason == then.Reason && was.PolicyReason == then.PolicyReason},
 		{"refusals", slices.Equal(was.Refusals, then.Refusals)},
 		{"waived", slices.Equal(was.Waived, then.Waived)},
+		{"break_glass", slices.Equal(ordered(before.BreakGlass), ordered(after.BreakGlass))},
 		{"observed", slices.Equal(was.Observed, then.Observed)},
 		{"step_up", reflect.DeepEqual(before.StepUp, after.StepUp)},
 		{"limits", slices.Equal(before.Limits, after.Limits)},
