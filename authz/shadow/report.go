@@ -44,12 +44,11 @@ type Row struct {
 	Decisions []string `json:"decisions"`
 }
 
-// Side is one of two outcomes.
+// Side is one of two outcomes. Why a policy could not decide is told by the records alone,
+// which mask names: that text may hold one.
 type Side struct {
 	Allowed bool   `json:"allowed"`
 	Reason  string `json:"reason"`
-	// Detail is why a policy could not decide: the file and line.
-	Detail string `json:"detail,omitempty"`
 }
 
 // tally keeps what Report tells. It begins anew with each snapshot: what differs from one
@@ -112,7 +111,7 @@ func rowOf(trial *authz.Trial, difference *authz.Difference) *Row {
 }
 
 func sideOf(outcome *authz.Outcome) Side {
-	return Side{Allowed: outcome.Allowed, Reason: outcome.Code(), Detail: outcome.Detail}
+	return Side{Allowed: outcome.Allowed, Reason: outcome.Code()}
 }
 
 func (t *tally) report(dropped int64) Report {

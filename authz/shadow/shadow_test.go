@@ -268,6 +268,23 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestReportNamesNobody has a candidate that cannot decide, and whose fault is a text that it
+// made of a request.
+func TestReportNamesNobody(t *testing.T) {
+	sink := &fakeSink{}
+	pool := start(sink, sink.count, 1)
+	pool.Offer(trial(saying(authz.Verdict{Allowed: true, Reply: authz.Reply{Headers: []authz.Header{{Name: "x ann@bank.example", Value: "1"}}}}), authz.Verdict{Allowed: true}))
+	pool.Close()
+	report := pool.Report()
+	text, err := json.Marshal(report)
+	if err != nil || len(report.Differences) != 1 || report.Differences[0].Would.Reason != "policy_error" || strings.Contains(string(text), "ann@") {
+		t.Errorf("Report() = %s, %v; want one policy_error, and no name", text, err)
+	}
+	if len(sink.differences) != 1 || !strings.Contains(sink.differences[0].Would.Detail, "ann@") {
+		t.Errorf("for the record, which masks names, the difference is %+v", sink.differences)
+	}
+}
+
 // TestReportIsBounded has a candidate whose reasons are endless.
 func TestReportIsBounded(t *testing.T) {
 	var tally tally
