@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,8 +82,30 @@ func Listen(address string, pages Pages) (*Console, error) {
 	routes.HandleFunc("GET /shadow", tellShadow(pages.Shadow))
 	return &Console{
 		listener: listener,
-		server:   &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10},
+		server:   &http.Server{Handler: addressed(routes), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10},
 	}, nil
+}
+
+// addressed answers what was sent to localhost or an address. A page in a browser on this
+// machine can have its own name point here, and would read what is told; it cannot do so
+// with an address.
+func addressed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isAddress(r.Host) {
+			http.Error(w, "the console answers to localhost and to addresses only", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isAddress reports a Host that no name but localhost is in, with or without a port.
+func isAddress(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host) != nil
 }
 
 // Check says what is wrong with a console's address without opening it.

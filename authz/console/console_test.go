@@ -93,6 +93,32 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// TestNamesAreNotAnswered holds that a page whose name was made to point here reads nothing.
+func TestNamesAreNotAnswered(t *testing.T) {
+	base := open(t, pages())
+	for host, want := range map[string]int{
+		"localhost": 200, "LocalHost:9192": 200, "127.0.0.1": 200, "127.0.0.1:9192": 200, "[::1]": 200, "[::1]:9192": 200, "10.0.0.7:9192": 200,
+		"evil.example": 421, "evil.example:9192": 421, "127.0.0.1.evil.example": 421, "localhost.evil.example:9192": 421, "127.1": 421,
+	} {
+		for _, path := range []string{"/shadow", "/status", "/metrics", "/readyz?verbose", "/other"} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Host = host
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if (response.StatusCode == 421) != (want == 421) || err != nil || want == 421 && !strings.HasPrefix(string(body), "the console answers to localhost") {
+				t.Errorf("GET %s of %s = %d %q, %v; want %d", path, host, response.StatusCode, body, err, want)
+			}
+		}
+	}
+}
+
 func TestMetricsCountDecisions(t *testing.T) {
 	shown := pages()
 	base := open(t, shown)
