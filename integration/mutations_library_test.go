@@ -27,6 +27,13 @@ var ofTables = []mutation{
 		stories: []string{"47-no-open-case"},
 	},
 	{
+		name: "a ticket for all objects is for those that were read",
+		edits: []edit{{breakGlassRego,
+			"\tobjects == \"all\"\n\tnot unread\n",
+			"\tobjects == \"all\"\n"}},
+		in: "rego", told: "TestLibraryPassesItsOwnTests",
+	},
+	{
 		name: "a ticket is for a time",
 		edits: []edit{{breakGlassRego,
 			"\thours.within(entry.from, entry.until)\n",

@@ -55,10 +55,22 @@ ticket(name) if {
 }
 
 # METADATA
+# title: An object could not be read, which the contract only observes
+# description: It is nobody's, and U+FFFD stands for what no entry was written for.
+unread if {
+	some thing in input.objects
+	thing.id == "\ufffd"
+}
+
+# METADATA
 # title: An entry is for every object that the request names
-covers(objects) if objects == "all"
+covers(objects) if {
+	objects == "all"
+	not unread
+}
 
 covers(objects) if {
+	not unread
 	is_array(objects)
 	{name | some [name, _] in standard.objects; not name in objects} == set()
 }

@@ -372,6 +372,13 @@ test_glass_is_broken_for_what_the_entry_names if {
 	refused("glass", [], put(concat("", [entry, "/requirements"]), ["permission"]), {{"not_owner": "account:1"}})
 }
 
+test_glass_is_not_broken_for_what_could_not_be_read if {
+	unread := put("objects/0/id", "\ufffd")
+	every entries in ["all", ["account:\ufffd"]] {
+		refused("glass", unread, put(concat("", [entry, "/objects"]), entries), {"permission", {"not_owner": "account:\ufffd"}})
+	}
+}
+
 test_glass_is_broken_for_a_time if {
 	every time in [noon - 3600000000001, noon + 3600000000000] {
 		asked("glass", put("request/time", time), []).refusals == {"permission", {"not_owner": "account:1"}}
