@@ -61,6 +61,7 @@ type Engine struct {
 	digest   []byte
 	notes    authz.Problems
 	said     map[string]bool
+	changes  []string
 	subject  *subject
 }
 
@@ -98,6 +99,7 @@ func New(cfg Config) (*Engine, error) {
 		digest:    loaded.digest(decision),
 		notes:     loaded.notes(decision, &reach),
 		said:      loaded.says(),
+		changes:   loaded.changes(&reach),
 		subject:   policy.subject(loaded, prepared, decision),
 	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -233,5 +234,25 @@ func TestOperationsAreMadeOnce(t *testing.T) {
 	e.document.operations.made.Range(func(any, any) bool { count++; return true })
 	if count != 1 {
 		t.Errorf("%d operations are kept, want 1", count)
+	}
+}
+
+// TestChanges holds that what a decision has done to headers is known before it is decided.
+func TestChanges(t *testing.T) {
+	for name, test := range map[string]struct {
+		module string
+		want   []string
+	}{
+		"none":                        {"decision := {\"allowed\": true}", nil},
+		"headers":                     {"decision := {\"allowed\": true, \"headers\": {\"x-tier\": \"basic\"}}", []string{"headers"}},
+		"in a rule of its own":        {"decision := object.union({\"allowed\": true}, more)\nmore := {\"request_headers_to_remove\": [\"x-debug\"]}", []string{"request_headers_to_remove"}},
+		"by name":                     {"decision.allowed := true\ndecision.headers := {\"x-tier\": \"basic\"}\ndecision[\"request_headers_to_remove\"] := [\"x-debug\"]", []string{"headers", "request_headers_to_remove"}},
+		"the request's own are read":  {"decision if input.attributes.request.http.headers[\"x-a\"]", nil},
+		"what no decision comes to":   {"decision := true\nother := {\"headers\": {\"x-a\": \"b\"}}", nil},
+		"a value and not a key of it": {"decision := {\"allowed\": false, \"reason\": \"headers\"}", nil},
+	} {
+		if got := own(t, "package site\n"+test.module+"\n").Changes(); !slices.Equal(got, test.want) {
+			t.Errorf("%s: Changes() = %q, want %q", name, got, test.want)
+		}
 	}
 }

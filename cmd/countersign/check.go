@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/countersign-io/countersign/authz"
@@ -91,7 +92,7 @@ func check(_ context.Context, args []string, w world) error {
 func notes(loaded *wire.Loaded) authz.Problems {
 	var all authz.Problems
 	if loaded.Policy != nil {
-		all = append(loaded.Policy.Notes(), loaded.Unsaid()...)
+		all = slices.Concat(loaded.Policy.Notes(), loaded.Unsaid(), loaded.Unchanged())
 	}
 	if loaded.Tries() {
 		all = append(all, loaded.Shadow.Notes()...)

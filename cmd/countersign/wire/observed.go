@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/contract"
@@ -48,6 +49,30 @@ func (l *Loaded) Unsaid() authz.Problems {
 		}
 	}
 	return notes
+}
+
+// Unchanged notes that the policy says which headers reach the upstream, while refusals of
+// its own are observed: nothing of a denial goes out with the allow in its place, so that
+// a client's own headers of those names do.
+func (l *Loaded) Unchanged() authz.Problems {
+	keys := l.Policy.Changes()
+	if len(keys) == 0 {
+		return nil
+	}
+	var notes authz.Problems
+	for _, observed := range ObservedBy(l.Contracts) {
+		if slices.ContainsFunc(observed.Checks, ofPolicy) {
+			notes.Add("", fmt.Sprintf("operation %s of %s observes refusals of the policy, whose decision has %s: where one is observed none of that is done, and what a client sent by those names reaches the upstream",
+				observed.Operations[0], observed.API, strings.Join(keys, " and ")), "have Envoy remove these headers of clients' before it asks, or enforce the refusals")
+		}
+	}
+	return notes
+}
+
+// ofPolicy reports a code that is not the inspection's.
+func ofPolicy(code string) bool {
+	reason, native := authz.ReasonNamed(code)
+	return !native || !reason.Observable()
 }
 
 // judgeBodies holds that no operation observes a failure of the body where the policy reads
