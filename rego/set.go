@@ -49,10 +49,14 @@ func (s *source) joinSet(set *bundles.Set, tests bool) authz.Problems {
 	return nil
 }
 
+var errSameFile = errors.New("has the place of another, or of the standard library's; give it a name of its own")
+
 // addModules parses a bundle's modules, each by the version of Rego that its manifest says.
+// Names in an archive are whatever was written there: none leads out of its bundle, to take
+// the place of a module of another, or of the library.
 func (s *source) addModules(folder string, b *bundle.Bundle, tests bool) error {
 	for _, module := range b.Modules {
-		name := strings.TrimPrefix(module.Path, "/")
+		name := strings.TrimPrefix(path.Clean("/"+module.Path), "/")
 		if isTest(name) && !tests {
 			continue
 		}
@@ -60,7 +64,11 @@ func (s *source) addModules(folder string, b *bundle.Bundle, tests bool) error {
 		if err != nil {
 			return err
 		}
-		if err := s.addAs(path.Join(folder, name), module.Raw, version); err != nil {
+		name = path.Join(folder, name)
+		if s.modules[name] != nil || isLibrary(name) {
+			return fmt.Errorf("file %q %w", name, errSameFile)
+		}
+		if err := s.addAs(name, module.Raw, version); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash"
 	"io/fs"
 	"os"
@@ -26,7 +27,7 @@ import (
 var library embed.FS
 
 // libraryFolder begins the names of the library's files in messages. No file of a site
-// can have it: theirs are relative to the policy's directory.
+// may have it: it would be taken for the library's.
 const libraryFolder = "(standard library)/"
 
 func isLibrary(file string) bool { return strings.HasPrefix(file, libraryFolder) }
@@ -158,6 +159,9 @@ func (s *source) addDirectory(leaveOut loader.Filter) error {
 		return err
 	}
 	for name, file := range loaded.Modules {
+		if isLibrary(name) {
+			return fmt.Errorf("file %q %w", name, errSameFile)
+		}
 		s.modules[name], s.raw[name] = file.Parsed, file.Raw
 	}
 	s.data = loaded.Documents
