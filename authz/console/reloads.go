@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -36,7 +37,13 @@ type Reloads struct {
 	revision string
 	since    time.Time
 	results  map[string]int
-	// fault is why the last reload was refused, or nil, and at is when.
+	// files is the last reload of configuration and files, and bundles that of bundles: a good
+	// one of either says nothing of the other.
+	files, bundles refusal
+}
+
+// refusal is why something was not put in force, and when; its zero value is none.
+type refusal struct {
 	fault error
 	at    time.Time
 }
@@ -53,7 +60,19 @@ func NewReloads(revision string, since time.Time) *Reloads {
 func (r *Reloads) Loaded(revision string, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.fault = nil
+	r.files = refusal{}
+	r.load(revision, at)
+}
+
+// BundlesLoaded is Loaded where what changed are bundles.
+func (r *Reloads) BundlesLoaded(revision string, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bundles = refusal{}
+	r.load(revision, at)
+}
+
+func (r *Reloads) load(revision string, at time.Time) {
 	if revision == r.revision {
 		r.results[unchanged]++
 		return
@@ -67,7 +86,33 @@ func (r *Reloads) Refused(fault error, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results[refused]++
-	r.fault, r.at = fault, at
+	r.files = refusal{fault, at}
+}
+
+// BundlesRefused is Refused where what is refused are bundles.
+func (r *Reloads) BundlesRefused(fault error, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results[refused]++
+	r.bundles = refusal{fault, at}
+}
+
+// BundlesHeld tells that bundles are in force as they should be, and none is refused any
+// more.
+func (r *Reloads) BundlesHeld() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bundles = refusal{}
+}
+
+// refusal is what was not put in force, both where it is both.
+func (r *Reloads) refusal() refusal {
+	last := r.files
+	if r.bundles.at.After(last.at) {
+		last.at = r.bundles.at
+	}
+	last.fault = errors.Join(r.files.fault, r.bundles.fault)
+	return last
 }
 
 // Revision is the one in force.
@@ -89,7 +134,7 @@ func (r *Reloads) Collect(into chan<- prometheus.Metric) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	failed := 0.0
-	if r.fault != nil {
+	if r.refusal().fault != nil {
 		failed = 1
 	}
 	into <- prometheus.MustNewConstMetric(failedMetric, prometheus.GaugeValue, failed)
@@ -110,7 +155,7 @@ func (r *Reloads) tell(w io.Writer) {
 	} else {
 		fmt.Fprintf(w, "revision %s in force since %s\n", r.revision, r.since.UTC().Format(time.RFC3339))
 	}
-	if r.fault != nil {
-		fmt.Fprintf(w, "the last reload was refused at %s:\n%v\n", r.at.UTC().Format(time.RFC3339), r.fault)
+	if last := r.refusal(); last.fault != nil {
+		fmt.Fprintf(w, "the last reload was refused at %s:\n%v\n", last.at.UTC().Format(time.RFC3339), last.fault)
 	}
 }

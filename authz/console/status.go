@@ -53,8 +53,8 @@ func (r *Reloads) status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	status := Status{Revision: r.revision, Since: r.since.UTC()}
-	if r.fault != nil {
-		status.Refused = &RefusedReload{At: r.at.UTC(), Because: r.fault.Error()}
+	if last := r.refusal(); last.fault != nil {
+		status.Refused = &RefusedReload{At: last.at.UTC(), Because: last.fault.Error()}
 	}
 	return status
 }

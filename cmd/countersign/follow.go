@@ -15,7 +15,7 @@ import (
 // by now.
 func (r *reloader) follow(because string) {
 	follower := r.system.Bundles()
-	refused := r.tellFaults(follower)
+	r.tellFaults(follower)
 	now := time.Now()
 	set, next, err := r.prepareSet(follower)
 	switch {
@@ -24,21 +24,31 @@ func (r *reloader) follow(because string) {
 			r.refused = set.ID
 		}
 		follower.Refused(set, err, now)
-		r.reloads.Refused(err, now)
+		r.reloads.BundlesRefused(err, now)
 		r.log.Error("bundles refused", "on", because, "bundles", authz.BundleNames(set.Names()), "in_force", r.reloads.Revision(), "because", err)
 	case next != nil:
-		before := r.reloads.Revision()
-		r.refused = ""
-		r.system.PutInForce(next)
-		r.reloads.Loaded(next.Revision(), now)
-		r.log.Info("bundles in force", "on", because, "bundles", authz.BundleNames(set.Names()), "set", set.ID,
-			"revision", next.Revision(), "before", before, "pinned", follower.State().Pin != nil)
-		if err := follower.Activated(set, now); err != nil {
-			r.log.Error("bundles in force are not kept: a restart begins with older ones", "because", err)
-		}
-	case set != nil && set.ID != r.refused && !refused && !follower.Failing() && follower.State().Refusal != nil:
+		r.activate(follower, set, next, because)
+	case set != nil && set.ID != r.refused:
+		r.refused = "" // what was refused is told again, should it come again
 		follower.Held()
-		r.reloads.Loaded(r.reloads.Revision(), now)
+	}
+	if follower.InForce() != nil && follower.State().Refusal == nil {
+		r.reloads.BundlesHeld()
+	}
+}
+
+func (r *reloader) activate(follower *bundles.Follower, set *bundles.Set, next *wire.Next, because string) {
+	before, now := r.reloads.Revision(), time.Now()
+	r.refused = ""
+	r.system.PutInForce(next)
+	r.reloads.BundlesLoaded(next.Revision(), now)
+	r.log.Info("bundles in force", "on", because, "bundles", authz.BundleNames(set.Names()), "set", set.ID,
+		"revision", next.Revision(), "before", before, "pinned", follower.State().Pin != nil)
+	if err := follower.Activated(set, now); err != nil {
+		r.log.Error("bundles in force are not kept: a restart begins with older ones", "because", err)
+	}
+	if still := follower.State().Refusal; still != nil { // another bundle's
+		r.reloads.BundlesRefused(still.Because, still.At)
 	}
 }
 
@@ -63,19 +73,16 @@ func (r *reloader) prepareSet(follower *bundles.Follower) (set *bundles.Set, nex
 	return set, next, err
 }
 
-// tellFaults tells of downloads that failed, and reports whether a server answered with
-// what is not taken.
-func (r *reloader) tellFaults(follower *bundles.Follower) (refused bool) {
+// tellFaults tells of downloads that failed.
+func (r *reloader) tellFaults(follower *bundles.Follower) {
 	for _, fault := range follower.Faults() {
 		if !fault.Refused {
 			r.log.Warn("a bundle cannot be downloaded; what is in force stays", "because", fault.Because)
 			continue
 		}
-		refused = true
-		r.reloads.Refused(fault.Because, time.Now())
+		r.reloads.BundlesRefused(fault.Because, time.Now())
 		r.log.Error("a bundle is refused", "in_force", r.reloads.Revision(), "because", fault.Because)
 	}
-	return refused
 }
 
 // sayBundles tells by which bundles a command judges, where it is by bundles.

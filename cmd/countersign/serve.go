@@ -68,7 +68,7 @@ func serve(ctx context.Context, args []string, w world) error {
 	r := &reloader{from: from, world: w, system: system, log: log, watch: watch,
 		reloads: console.NewReloads(system.Revision, time.Now())}
 	if fault := system.Fault; fault != nil && !errors.Is(fault, bundles.ErrNone) {
-		r.reloads.Refused(fault, time.Now())
+		r.reloads.BundlesRefused(fault, time.Now())
 	}
 	err = answer(ctx, r, tracing, hangups)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)

@@ -117,7 +117,7 @@ func TestFollowsWhatIsServed(t *testing.T) {
 	w.Kill()
 	eventually(t, "that is told", func() bool {
 		faults := follower.Faults()
-		return len(faults) == 1 && !faults[0].Refused && follower.Failing()
+		return len(faults) == 1 && !faults[0].Refused && follower.State().Counts[Count{"authz", Unreachable}] > 0
 	})
 	if set, err := follower.Next(); err != nil || set.ID != first.ID {
 		t.Errorf("Next() = %v, %v without the server, want what was there", set, err)

@@ -38,12 +38,20 @@ type Follower struct {
 	since   time.Time
 	pin     *Pin
 	// unread is why it is not known what is pinned, or nil.
-	unread  error
+	unread error
+	// refusal is of the set that was refused last, or nil.
 	refusal *Refusal
-	// faults were not taken yet, and failing are the bundles whose last download failed, with
-	// what was told of it.
+	// faults were not taken yet, and failing are the bundles whose last download failed.
 	faults  []Fault
-	failing map[string]string
+	failing map[string]failure
+}
+
+// failure is a download that failed.
+type failure struct {
+	// said is what was told of it.
+	said string
+	// refusal is nil where the server did not answer.
+	refusal *Refusal
 }
 
 // Fault is a download that failed.
@@ -86,7 +94,7 @@ type State struct {
 	Bundles []authz.Bundle
 	// Pin is nil where none is pinned.
 	Pin *Pin
-	// Refusal is nil where nothing was refused since.
+	// Refusal is the last that stands, or nil.
 	Refusal *Refusal
 	Counts  map[Count]int
 	// Asked is when the server last answered, with news or without, by bundle.
@@ -101,7 +109,7 @@ func Follow(c Config, store Store) (*Follower, error) {
 		return nil, err
 	}
 	f := &Follower{config: c, plan: p, store: store, news: make(chan struct{}, 1), latest: map[string]*Bundle{},
-		status: map[string]*bundle.Status{}, counts: map[Count]int{}, failing: map[string]string{}}
+		status: map[string]*bundle.Status{}, counts: map[Count]int{}, failing: map[string]failure{}}
 	for name := range p.bundles {
 		f.status[name] = &bundle.Status{Name: name, Type: snapshotType}
 		for _, result := range []string{New, Unchanged, Unreachable, Refused} {
@@ -165,6 +173,9 @@ func (f *Follower) Start() error {
 		made = append(made, one)
 	}
 	f.downloads = made // only what is started can be stopped
+	// What was kept may have been refused, and the pin may be another since it was read: the
+	// server need not have any news for that.
+	f.tell()
 	for _, one := range f.downloads {
 		one.Start(context.Background())
 	}
@@ -245,10 +256,13 @@ func (f *Follower) failed(name string, err error, now time.Time) string {
 	result, said := Unreachable, Unreachable // its text may have a port, which is another each time
 	if errors.Is(err, errTooLarge) || !errors.As(err, &transport) && !errors.As(err, &answered) {
 		fault.Refused, result, said = true, Refused, err.Error()
-		f.refusal = &Refusal{At: now, Bundles: []authz.Bundle{{Name: name}}, Because: fault.Because}
 	}
-	if f.failing[name] != said {
-		f.failing[name] = said
+	if f.failing[name].said != said {
+		now := failure{said, &Refusal{At: now, Bundles: []authz.Bundle{{Name: name}}, Because: fault.Because}}
+		if !fault.Refused {
+			now.refusal = f.failing[name].refusal // what the server had, it may have still
+		}
+		f.failing[name] = now
 		f.faults = append(f.faults, fault)
 		f.reporter.report(f.status)
 		f.tell()
@@ -273,14 +287,6 @@ func (f *Follower) Faults() []Fault {
 	faults := f.faults
 	f.faults = nil
 	return faults
-}
-
-// Failing reports that the server of a bundle does not answer, or not with one that is
-// taken.
-func (f *Follower) Failing() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.failing) > 0
 }
 
 // PinChanged looks whether something else is pinned than was, or that cannot be read.
@@ -354,11 +360,22 @@ func (f *Follower) Refused(set *Set, because error, now time.Time) {
 	f.reporter.report(f.status)
 }
 
-// Held tells that what is in force is what should be: nothing is refused any more.
+// Held tells that what is in force is what should be: no set is refused any more.
 func (f *Follower) Held() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refusal = nil
+}
+
+// lastRefusal is the last that stands, of a set or of a bundle that its server still has.
+func (f *Follower) lastRefusal() *Refusal {
+	last := f.refusal
+	for _, each := range f.failing {
+		if each.refusal != nil && (last == nil || each.refusal.At.After(last.At)) {
+			last = each.refusal
+		}
+	}
+	return last
 }
 
 // State tells how the bundles stand.
@@ -373,8 +390,8 @@ func (f *Follower) State() State {
 		pin := *f.pin
 		state.Pin = &pin
 	}
-	if f.refusal != nil {
-		refusal := *f.refusal
+	if last := f.lastRefusal(); last != nil {
+		refusal := *last
 		refusal.Bundles = slices.Clone(refusal.Bundles)
 		state.Refusal = &refusal
 	}
