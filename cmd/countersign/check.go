@@ -101,7 +101,7 @@ func notes(loaded *wire.Loaded) authz.Problems {
 		all = append(all, authz.Problem{Key: "policy.bundles", What: "no policy is judged: " + loaded.Fault.Error(), Fix: "countersign serve downloads it"})
 	}
 	for _, name := range loaded.Config.Policy.Downloads.Unsigned() {
-		all = append(all, authz.Problem{Key: "policy.bundles." + name, What: "is taken without a signature: who can write to its server decides", Fix: "sign it, and name the key under signing"})
+		all = append(all, authz.Problem{Key: "policy.bundles." + name, What: "is taken without a signature, or with files that none covers: who can write to its server decides", Fix: "sign it, and name the key under signing"})
 	}
 	return all
 }

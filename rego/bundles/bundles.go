@@ -47,11 +47,12 @@ const (
 // Used reports a configuration that has bundles.
 func (c *Config) Used() bool { return len(c.Bundles) > 0 }
 
-// Unsigned are the bundles that are taken without a signature, in order.
+// Unsigned are the bundles that are taken without a signature, or with files that none
+// covers, in order.
 func (c *Config) Unsigned() []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(c.Bundles)) {
-		if c.Bundles[name].Signing == nil {
+		if signing := c.Bundles[name].Signing; signing == nil || len(signing.Exclude) > 0 {
 			names = append(names, name)
 		}
 	}

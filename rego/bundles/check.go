@@ -143,7 +143,7 @@ func (p *plan) service(name string, problems *authz.Problems) {
 		problems.Add(at+".url", "is no URL of a server", "write one such as https://policies.example")
 	case u.User != nil:
 		problems.Add(at+".url", "holds a password", "write it under credentials, by ${NAME}")
-	case open(u) && credentials(&service):
+	case open(u) && (credentials(&service) || secretHeader(&service)):
 		problems.Add(at+".url", "is not https, and credentials would be sent in the clear", "use https")
 	default:
 		if _, err := (&source{service: service, keys: p.keys}).client(); err != nil {
@@ -163,6 +163,19 @@ func credentials(service *rest.Config) bool {
 	return with.Bearer != nil || with.OAuth2 != nil || with.S3Signing != nil || with.GCPMetadata != nil || with.AzureManagedIdentity != nil
 }
 
+// secretHeader reports a header that a service may know its client by.
+func secretHeader(service *rest.Config) bool {
+	for name := range service.Headers {
+		name = strings.ToLower(name)
+		for _, part := range []string{"auth", "token", "key", "secret", "cookie"} {
+			if strings.Contains(name, part) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (p *plan) bundle(name string, given bundle.Source, problems *authz.Problems) {
 	at := "bundles." + name
 	if given.Service == "" && len(p.services) > 1 {
@@ -178,6 +191,9 @@ func (p *plan) bundle(name string, given bundle.Source, problems *authz.Problems
 	}
 	if given.SizeLimitBytes < 0 || given.SizeLimitBytes > largestSize {
 		problems.Add(at+".size_limit_bytes", "is out of range", fmt.Sprintf("write a number up to %d", int64(largestSize)))
+	}
+	if shortest := given.Polling.MinDelaySeconds; shortest != nil && *shortest < 1 {
+		problems.Add(at+".polling.min_delay_seconds", "is less than a second", "write 1 or more: the server is asked this often")
 	}
 	unsigned := given.Signing == nil
 	raw, err := json.Marshal(map[string]bundle.Source{name: given})
@@ -202,7 +218,22 @@ func (p *plan) bundle(name string, given bundle.Source, problems *authz.Problems
 		problems.Add(at+".signing", "is missing, and OPA would take the bundle without a signature, too", "write signing: {keyid: …}; without any keys, no signature is looked for")
 	case unsigned && err == nil && open(u):
 		problems.Add(at+".signing", "is missing, and the service's url is not https: anybody on the way could write the policy", "use https, or sign the bundle")
+	case unsigned:
+	case len(made.Signing.Exclude) > 0 && err == nil && open(u):
+		problems.Add(at+".signing.exclude_files", "leaves files unsigned, and the service's url is not https: anybody on the way could write them", "use https, or sign all files")
+	case !p.verifies(made.Signing.KeyID):
+		problems.Add(at+".signing.keyid", "names no key that verifies", "give that key a key, its public half")
 	}
+}
+
+// verifies reports that the key, or any where it is "", can verify a bundle.
+func (p *plan) verifies(id string) bool {
+	for each, key := range p.keys {
+		if key.Key != "" && (id == "" || id == each) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *plan) checkStatus(problems *authz.Problems) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/open-policy-agent/opa/v1/download"
 	"github.com/open-policy-agent/opa/v1/keys"
 	"github.com/open-policy-agent/opa/v1/plugins"
 	"github.com/open-policy-agent/opa/v1/plugins/bundle"
@@ -29,7 +30,7 @@ func TestConfigurationsAreJudged(t *testing.T) {
 	one := func(s bundle.Source) func(*Config) { return func(c *Config) { c.Bundles["authz"] = s } }
 	verifies := func(k keys.Config) func(*Config) { return func(c *Config) { c.Keys["release"] = k } }
 	signing := &opabundle.VerificationConfig{KeyID: "release"}
-	plugin, manual, ten := "p", plugins.TriggerManual, int64(10)
+	plugin, manual, ten, none := "p", plugins.TriggerManual, int64(10), int64(0)
 	var withToken rest.Config
 	if err := json.Unmarshal([]byte(`{"url": "http://policies.example", "credentials": {"bearer": {"token": "secret"}}}`), &withToken); err != nil {
 		t.Fatal(err)
@@ -49,6 +50,14 @@ func TestConfigurationsAreJudged(t *testing.T) {
 		{"images", service(rest.Config{URL: "https://policies.example", Type: "oci"}), []string{"services.policies.type"}},
 		{"a server that is not verified", service(rest.Config{URL: "https://policies.example", AllowInsecureTLS: true}), []string{"services.policies.allow_insecure_tls"}},
 		{"a token sent in the clear", service(withToken), []string{"services.policies.url"}},
+		{"a header with a secret, sent in the clear", service(rest.Config{URL: "http://policies.example", Headers: map[string]string{"X-Api-Key": "secret"}}), []string{"services.policies.url"}},
+		{"a header that is none", service(rest.Config{URL: "http://policies.example", Headers: map[string]string{"X-Tenant": "a"}}), nil},
+		{"files that anybody could change", func(c *Config) {
+			c.Services["policies"] = rest.Config{URL: "http://policies.example"}
+			c.Bundles["authz"] = bundle.Source{Signing: &opabundle.VerificationConfig{KeyID: "release", Exclude: []string{"*"}}}
+		}, []string{"bundles.authz.signing.exclude_files"}},
+		{"a key that only signs", verifies(keys.Config{PrivateKey: key, Algorithm: "ES256"}), []string{"bundles.authz.signing.keyid"}},
+		{"a server that is asked without a pause", one(bundle.Source{Signing: signing, Config: download.Config{Polling: download.PollingConfig{MinDelaySeconds: &none, MaxDelaySeconds: &ten}}}), []string{"bundles.authz.polling.min_delay_seconds"}},
 		{"a plugin", service(withPlugin), []string{"services.policies.credentials.plugin"}},
 		{"no server", service(rest.Config{URL: "policies.example"}), []string{"services.policies.url"}},
 		{"a password in the URL", service(rest.Config{URL: "https://a:b@policies.example"}), []string{"services.policies.url"}},
@@ -105,8 +114,9 @@ func TestConfigurationsAreJudged(t *testing.T) {
 
 // TestUnsignedBundlesAreNamed holds that they can be told of.
 func TestUnsignedBundlesAreNamed(t *testing.T) {
-	c := Config{Bundles: map[string]bundle.Source{"b": {}, "a": {}, "c": {Signing: &opabundle.VerificationConfig{}}}}
-	if got := c.Unsigned(); !slices.Equal(got, []string{"a", "b"}) {
+	c := Config{Bundles: map[string]bundle.Source{"b": {}, "a": {}, "c": {Signing: &opabundle.VerificationConfig{}},
+		"d": {Signing: &opabundle.VerificationConfig{Exclude: []string{"*.rego"}}}}}
+	if got := c.Unsigned(); !slices.Equal(got, []string{"a", "b", "d"}) {
 		t.Errorf("Unsigned() = %v", got)
 	}
 }
