@@ -62,3 +62,15 @@ func TestBundlesAreTold(t *testing.T) {
 		t.Error("a server that never answered has a time")
 	}
 }
+
+// TestRefusalsAreToldInBrief holds that a page can be read whatever was refused.
+func TestRefusalsAreToldInBrief(t *testing.T) {
+	shown := pages()
+	shown.Reloads.BundlesRefused(errors.New(strings.Repeat("é", 1<<20)), time.Now())
+	base := open(t, shown)
+	for _, page := range []string{"/status", "/readyz?verbose"} {
+		if _, text := get(t, base+page); len(text) > 2*maxBecause || !strings.Contains(text, "the log has the rest") {
+			t.Errorf("%s has %d bytes", page, len(text))
+		}
+	}
+}

@@ -156,6 +156,6 @@ func (r *Reloads) tell(w io.Writer) {
 		fmt.Fprintf(w, "revision %s in force since %s\n", r.revision, r.since.UTC().Format(time.RFC3339))
 	}
 	if last := r.refusal(); last.fault != nil {
-		fmt.Fprintf(w, "the last reload was refused at %s:\n%v\n", last.at.UTC().Format(time.RFC3339), last.fault)
+		fmt.Fprintf(w, "the last reload was refused at %s:\n%v\n", last.at.UTC().Format(time.RFC3339), brief(last.fault.Error()))
 	}
 }

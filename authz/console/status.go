@@ -1,6 +1,7 @@
 package console
 
 import (
+	"strings"
 	"time"
 
 	"github.com/countersign-io/countersign/authz"
@@ -49,12 +50,22 @@ func (p *Pages) status() Status {
 	return status
 }
 
+// maxBecause bounds what is told of a refusal, in bytes. The log has all of it.
+const maxBecause = 16 << 10
+
+func brief(text string) string {
+	if len(text) <= maxBecause {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxBecause], "") + "… (the log has the rest)"
+}
+
 func (r *Reloads) status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	status := Status{Revision: r.revision, Since: r.since.UTC()}
 	if last := r.refusal(); last.fault != nil {
-		status.Refused = &RefusedReload{At: last.at.UTC(), Because: last.fault.Error()}
+		status.Refused = &RefusedReload{At: last.at.UTC(), Because: brief(last.fault.Error())}
 	}
 	return status
 }

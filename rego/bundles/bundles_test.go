@@ -328,7 +328,7 @@ func TestReportsInOPAsForm(t *testing.T) {
 func TestRedirectsKeepSecrets(t *testing.T) {
 	s := &source{service: rest.Config{Headers: map[string]string{"X-Api-Key": "secret"}}}
 	first := httptest.NewRequest("GET", "https://policies.example/a", nil)
-	for to, want := range map[string]bool{"https://policies.example/b": true, "https://store.example/b": true, "http://policies.example/b": false} {
+	for to, want := range map[string]bool{"https://policies.example/b": true, "https://store.example/b": true, "http://policies.example/b": false, "http://127.0.0.1/b": false} {
 		next := httptest.NewRequest("GET", to, nil)
 		next.Header.Set("X-Api-Key", "secret")
 		if err := s.follows(next, []*http.Request{first}); (err == nil) != want {
@@ -369,8 +369,39 @@ func TestPinsThatCannotBeReadHoldEverything(t *testing.T) {
 // TestRevisionsAreOneShortLine holds what a bundle can write into logs and records.
 func TestRevisionsAreOneShortLine(t *testing.T) {
 	for revision, want := range map[string]string{"v1": "v1", "v1\nready": "v1\ufffdready", strings.Repeat("é", 100): strings.Repeat("é", 64), "\xff": ""} {
-		if got := cut(revision); got != want {
-			t.Errorf("cut(%q) = %q, want %q", revision, got, want)
+		if got := line(revision, maxRevision); got != want {
+			t.Errorf("line(%q) = %q, want %q", revision, got, want)
 		}
+	}
+}
+
+// TestFailuresAreToldWithoutSecrets holds what a server can have logs, pages and reports
+// say, and what they never do.
+func TestFailuresAreToldWithoutSecrets(t *testing.T) {
+	w := newWorld(t)
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	store := httptest.NewServer(http.RedirectHandler(gone.URL+"/authz.tar.gz?X-Amz-Signature=secret", http.StatusFound))
+	t.Cleanup(store.Close)
+	w.config.Services["policies"] = rest.Config{URL: store.URL}
+	follower := w.follow(t)
+	var faults []Fault
+	eventually(t, "it is told", func() bool { faults = follower.Faults(); return len(faults) > 0 })
+	if text := faults[0].Because.Error(); strings.Contains(text, "secret") || !strings.Contains(text, gone.URL+"/authz.tar.gz?…") {
+		t.Errorf("told %q, want the URL without its query", text)
+	}
+
+	forged := signed(w.key, "v1").Build(t)
+	text := toTell(fmt.Errorf("file %s\nready\x1b[2J%s", "a", strings.Repeat("b", 1<<20))).Error()
+	if strings.ContainsAny(text, "\n\x1b") || len(text) > 2*maxTold {
+		t.Errorf("told %d bytes, %q…", len(text), text[:40])
+	}
+	p, err := w.config.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.source("authz").parse(tamper(t, forged, "/a\nready\n.rego", "package a\n"), "")
+	if err == nil || strings.Contains(toTell(err).Error(), "\n") {
+		t.Errorf("told %v, want one line", err)
 	}
 }

@@ -84,13 +84,13 @@ func (s *source) most() int64 {
 	return s.bundle.SizeLimitBytes
 }
 
-// follows redirects as http does, but none that leaves https, and without the service's
-// own headers, which may be secrets, to another host.
+// follows redirects as http does, but none that leaves https, or this machine, in the
+// clear, and without the service's own headers, which may be secrets, to another host.
 func (s *source) follows(r *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) >= 10:
 		return errors.New("is redirected too often")
-	case r.URL.Scheme != "https" && via[0].URL.Scheme == "https":
+	case r.URL.Scheme != "https" && (via[0].URL.Scheme == "https" || open(r.URL) && !open(via[0].URL)):
 		return errRedirected
 	case r.URL.Host != via[0].URL.Host:
 		for name := range s.service.Headers {

@@ -207,6 +207,9 @@ func (f *Follower) tell() {
 func (f *Follower) take(source *source, update download.Update) error {
 	now := time.Now().UTC()
 	got, err := read(source, update)
+	if err != nil {
+		err = toTell(err)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	status := f.status[source.name]

@@ -12,7 +12,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
@@ -49,7 +48,7 @@ func newBundle(name string, source *source, content *bundle.Bundle, raw []byte, 
 		return nil, errCompiled
 	}
 	return &Bundle{
-		Bundle:  authz.Bundle{Name: name, Revision: cut(content.Manifest.Revision), Signer: source.signer(content)},
+		Bundle:  authz.Bundle{Name: name, Revision: line(content.Manifest.Revision, maxRevision), Signer: source.signer(content)},
 		ETag:    etag,
 		Content: content,
 		raw:     raw,
@@ -59,19 +58,6 @@ func newBundle(name string, source *source, content *bundle.Bundle, raw []byte, 
 
 // maxRevision bounds what a bundle calls itself: it is in every record.
 const maxRevision = 128
-
-// cut leaves of a revision what is one short line.
-func cut(revision string) string {
-	if len(revision) > maxRevision {
-		revision = revision[:maxRevision]
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, strings.ToValidUTF8(revision, ""))
-}
 
 // signer is the id of the key that the bundle was verified by, found as OPA finds it, or
 // "" where no signature was asked for.
