@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -137,7 +138,7 @@ func listKept(store bundles.Store, output string, w world) error {
 		if each.Pinned {
 			mark = "  pinned"
 		}
-		fmt.Fprintf(w.stdout, "%s  %s  %s%s\n", each.Set, each.Since.Format(time.RFC3339), visible(authz.BundleNames(each.Bundles)), mark)
+		fmt.Fprintf(w.stdout, "%s  %s  %s%s\n", each.Set, each.Since.Format(time.RFC3339), visible(cmp.Or(authz.BundleNames(each.Bundles), "(damaged on disk)")), mark)
 	}
 	return nil
 }

@@ -405,3 +405,56 @@ func TestFailuresAreToldWithoutSecrets(t *testing.T) {
 		t.Errorf("told %v, want one line", err)
 	}
 }
+
+// TestNoOlderSetStandsInForTheLatest holds that a start goes back to no release because the
+// last one is damaged, and that one which comes again is kept as it is.
+func TestNoOlderSetStandsInForTheLatest(t *testing.T) {
+	w := newWorld(t)
+	follower := w.follow(t)
+	keep := func(revision string, at time.Time) *Set {
+		t.Helper()
+		w.Put("authz.tar.gz", signed(w.key, revision).Build(t))
+		set := next(t, follower, revision)
+		if err := w.store.Keep(set, at); err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	begin := time.Now()
+	first, second := keep("v1", begin.Add(-2*time.Hour)), keep("v2", begin.Add(-time.Hour))
+	folder := filepath.Join(w.store.Folder, first.ID)
+	before, err := os.Stat(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.store.Keep(first, begin); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(folder); err != nil || !os.SameFile(before, after) {
+		t.Errorf("a set that is whole is written anew: %v", err)
+	}
+	if got, err := w.store.Latest(&w.config); err != nil || got.ID != first.ID {
+		t.Errorf("Latest() = %v, %v, want the one that came again", got, err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, setFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.store.Latest(&w.config); !errors.Is(err, errDamaged) {
+		t.Errorf("Latest() = %v, %v, want errDamaged and not %s", got, err, second.ID)
+	}
+	if _, err := w.store.Pin(first.ID, begin); err == nil || !strings.Contains(err.Error(), "is damaged on disk") {
+		t.Errorf("Pin of a damaged set = %v", err)
+	}
+	if _, err := w.store.Pin("v2", begin); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(w.store.pinFile()); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("the pin is %v, %v, want it to be read by who serves, too", info.Mode(), err)
+	}
+	if err := w.store.Keep(first, begin); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.store.Latest(&w.config); err != nil || got.ID != first.ID {
+		t.Errorf("Latest() = %v, %v, want the damaged one mended", got, err)
+	}
+}

@@ -63,15 +63,16 @@ func (s Store) Keep(set *Set, since time.Time) error {
 		return fmt.Errorf("bundles: keep: %w", err)
 	}
 	s.clear()
-	if err := s.write(set, since); err != nil {
-		return fmt.Errorf("bundles: keep: %w", err)
+	if !s.touch(set, since) {
+		if err := s.write(set, since); err != nil {
+			return fmt.Errorf("bundles: keep: %w", err)
+		}
 	}
 	return s.prune(set.ID)
 }
 
 // write puts the set's files in a folder that has another name until all are there. One
-// that is there in full was in force before, and is written anew all the same: it may be
-// damaged.
+// that is there is damaged.
 func (s Store) write(set *Set, since time.Time) error {
 	temporary, err := os.MkdirTemp(s.Folder, ".set-") // of mode 0700
 	if err != nil {
@@ -80,13 +81,15 @@ func (s Store) write(set *Set, since time.Time) error {
 	defer os.RemoveAll(temporary)
 	kept := Kept{ID: set.ID, Since: since.UTC()}
 	for i, b := range set.Bundles {
-		name := fmt.Sprintf("%d.tar.gz", i)
-		if err := writeFile(filepath.Join(temporary, name), b.raw); err != nil {
+		if err := writeFile(filepath.Join(temporary, fileOf(i)), b.raw, 0o600); err != nil {
 			return err
 		}
-		kept.Bundles = append(kept.Bundles, keptBundle{Bundle: b.Bundle, ETag: b.ETag, File: name, SHA256: hex.EncodeToString(b.digest[:])})
+		kept.Bundles = append(kept.Bundles, b.kept(i))
 	}
-	if err := writeJSON(filepath.Join(temporary, "set.json"), kept); err != nil {
+	if err := writeJSON(filepath.Join(temporary, setFile), kept, 0o600); err != nil {
+		return err
+	}
+	if err := syncFolder(temporary); err != nil {
 		return err
 	}
 	final := filepath.Join(s.Folder, set.ID)
@@ -94,6 +97,32 @@ func (s Store) write(set *Set, since time.Time) error {
 		return err
 	}
 	return errors.Join(os.Rename(temporary, final), syncFolder(s.Folder))
+}
+
+// touch notes that a set which is kept already, and whole, is in force again. There is no
+// moment at which it is not kept.
+func (s Store) touch(set *Set, since time.Time) bool {
+	kept, err := s.read(set.ID)
+	if err != nil || len(kept.Bundles) != len(set.Bundles) {
+		return false
+	}
+	for i, b := range set.Bundles {
+		raw, err := readFile(filepath.Join(s.Folder, set.ID, fileOf(i)), int64(len(b.raw)))
+		if err != nil || sha256.Sum256(raw) != b.digest || kept.Bundles[i].File != fileOf(i) {
+			return false
+		}
+		kept.Bundles[i] = b.kept(i)
+	}
+	kept.Since = since.UTC()
+	return writeJSON(filepath.Join(s.Folder, set.ID, setFile), kept, 0o600) == nil
+}
+
+const setFile = "set.json"
+
+func fileOf(i int) string { return fmt.Sprintf("%d.tar.gz", i) }
+
+func (b *Bundle) kept(i int) keptBundle {
+	return keptBundle{Bundle: b.Bundle, ETag: b.ETag, File: fileOf(i), SHA256: hex.EncodeToString(b.digest[:])}
 }
 
 // clear removes what an interrupted write left.
@@ -133,20 +162,37 @@ func (s Store) List() ([]Kept, error) {
 		if !entry.IsDir() || strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
-		if kept, err := s.read(entry.Name()); err == nil {
-			all = append(all, kept)
+		kept, err := s.read(entry.Name())
+		if err != nil && !isID(entry.Name()) {
+			continue // it is not one of ours
 		}
+		if err != nil {
+			kept = damaged(entry)
+		}
+		all = append(all, kept)
 	}
 	slices.SortFunc(all, func(a, b Kept) int { return cmp.Or(b.Since.Compare(a.Since), cmp.Compare(a.ID, b.ID)) })
 	return all, nil
 }
 
+func isID(name string) bool { return name != "" && strings.Trim(name, "0123456789abcdef") == "" }
+
+// damaged stands for a set of which nothing can be read: the one that was in force last must
+// not be passed over for an older one.
+func damaged(entry fs.DirEntry) Kept {
+	kept := Kept{ID: entry.Name()}
+	if info, err := entry.Info(); err == nil {
+		kept.Since = info.ModTime().UTC()
+	}
+	return kept
+}
+
 func (s Store) read(id string) (Kept, error) {
-	if id == "" || strings.Trim(id, "0123456789abcdef") != "" { // a pin's, which names a folder
+	if !isID(id) { // a pin's, which names a folder
 		return Kept{}, errDamaged
 	}
 	var kept Kept
-	if err := readJSON(filepath.Join(s.Folder, id, "set.json"), &kept); err != nil {
+	if err := readJSON(filepath.Join(s.Folder, id, setFile), &kept); err != nil {
 		return Kept{}, err
 	}
 	if kept.ID != id {
@@ -249,7 +295,18 @@ func (s Store) Pin(revision string, now time.Time) (Kept, error) {
 	if err != nil {
 		return Kept{}, err
 	}
-	return kept, writeJSON(s.pinFile(), Pin{Set: kept.ID, Since: now.UTC()})
+	if _, err := s.read(kept.ID); err != nil {
+		return Kept{}, authz.Problems{{What: "set " + kept.ID + " " + errDamaged.Error(), Fix: "pin another"}}
+	}
+	// Whoever pins need not be whoever serves, who must read it; the folder is not for others.
+	if err := writeJSON(s.pinFile(), Pin{Set: kept.ID, Since: now.UTC()}, 0o644); err != nil {
+		return Kept{}, err
+	}
+	// It may have been pruned meanwhile, which looks for a pin before.
+	if _, err := s.read(kept.ID); err != nil {
+		return Kept{}, errors.Join(err, os.Remove(s.pinFile()))
+	}
+	return kept, nil
 }
 
 // Unpin ends that. It reports whether there was a pin.
@@ -299,7 +356,9 @@ func (k *Kept) Names() []authz.Bundle {
 }
 
 // String is the id, and what its bundles call themselves.
-func (k *Kept) String() string { return k.ID + " (" + authz.BundleNames(k.Names()) + ")" }
+func (k *Kept) String() string {
+	return k.ID + " (" + cmp.Or(authz.BundleNames(k.Names()), errDamaged.Error()) + ")"
+}
 
 func readFile(name string, most int64) ([]byte, error) {
 	info, err := os.Stat(name)
@@ -324,25 +383,25 @@ func readJSON(name string, into any) error {
 }
 
 // writeJSON replaces a file by a whole one.
-func writeJSON(name string, value any) error {
+func writeJSON(name string, value any, mode fs.FileMode) error {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
 	temporary := filepath.Join(filepath.Dir(name), ".new-"+filepath.Base(name))
-	if err := writeFile(temporary, text); err != nil {
+	if err := writeFile(temporary, text, mode); err != nil {
 		return errors.Join(err, os.Remove(temporary))
 	}
 	return errors.Join(os.Rename(temporary, name), syncFolder(filepath.Dir(name)))
 }
 
-func writeFile(name string, content []byte) error {
+func writeFile(name string, content []byte, mode fs.FileMode) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(content)
-	return errors.Join(err, file.Sync(), file.Close())
+	return errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
 }
 
 // syncFolder has a rename in it outlive a crash.
