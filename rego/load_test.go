@@ -395,7 +395,7 @@ func TestTheLibraryStaysAsItWasParsed(t *testing.T) {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, file := range files {
-		anew, err := parse(file.name, file.text, ast.RegoV1)
+		anew, err := parse(file.name, file.text)
 		if err != nil {
 			t.Fatal(err)
 		}

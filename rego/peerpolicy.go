@@ -157,7 +157,8 @@ func (s *source) compilePeer(ctx context.Context, cfg PeerConfig) (*compiled, er
 // comments there.
 func loadPeer(cfg PeerConfig) (*source, error) {
 	if cfg.Bundled {
-		s := &source{modules: map[string]*ast.Module{}, raw: map[string][]byte{}, data: map[string]any{}}
+		s := &source{modules: map[string]*ast.Module{}, raw: map[string][]byte{}, data: map[string]any{},
+			parser: ast.ParserOptions{RegoVersion: regoVersions[cfg.RegoVersion], Capabilities: cfg.capabilities()}}
 		return s, s.joinSet(cfg.Set, false).Err()
 	}
 	if len(cfg.Paths) == 0 {

@@ -7,7 +7,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 
 	"github.com/countersign-io/countersign/authz"
@@ -60,7 +59,7 @@ func (s *source) addModules(folder string, b *bundle.Bundle, tests bool) error {
 		if isTest(name) && !tests {
 			continue
 		}
-		version, err := b.RegoVersionForFile(module.RelativePath, b.RegoVersion(ast.RegoV1))
+		version, err := b.RegoVersionForFile(module.RelativePath, b.RegoVersion(s.parser.RegoVersion))
 		if err != nil {
 			return err
 		}

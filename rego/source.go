@@ -47,6 +47,8 @@ type source struct {
 	rawData []byte
 	// set is the id of the bundles' Set, or "".
 	set string
+	// parser says how modules are read.
+	parser ast.ParserOptions
 }
 
 // load reads and parses the policy that cfg names, beside the library. Its error is
@@ -55,7 +57,7 @@ func load(cfg Config) (*source, error) { return loadWith(cfg, false) }
 
 // loadWith is load, with the policy's tests or without.
 func loadWith(cfg Config, tests bool) (*source, error) {
-	s := &source{path: cfg.Path, modules: map[string]*ast.Module{}, raw: map[string][]byte{}, data: map[string]any{}}
+	s := &source{path: cfg.Path, modules: map[string]*ast.Module{}, raw: map[string][]byte{}, data: map[string]any{}, parser: parserOptions()}
 	if err := s.addLibrary(); err != nil {
 		return nil, s.problems(err)
 	}
@@ -91,16 +93,16 @@ func parserOptions() ast.ParserOptions {
 	return ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: true, Capabilities: capabilities()}
 }
 
-func parse(name string, text []byte, version ast.RegoVersion) (*ast.Module, error) {
-	options := parserOptions()
-	options.RegoVersion = version
-	return ast.ParseModuleWithOpts(name, string(text), options)
+func parse(name string, text []byte) (*ast.Module, error) {
+	return ast.ParseModuleWithOpts(name, string(text), parserOptions())
 }
 
 func (s *source) add(name string, text []byte) error { return s.addAs(name, text, ast.RegoV1) }
 
 func (s *source) addAs(name string, text []byte, version ast.RegoVersion) error {
-	module, err := parse(name, text, version)
+	options := s.parser
+	options.RegoVersion = version
+	module, err := ast.ParseModuleWithOpts(name, string(text), options)
 	if err != nil {
 		return err
 	}
@@ -144,7 +146,7 @@ var parsedLibrary = sync.OnceValues(func() (files []libraryFile, err error) {
 			return err
 		}
 		name = libraryFolder + entry.Name()
-		module, err := parse(name, text, ast.RegoV1)
+		module, err := parse(name, text)
 		files = append(files, libraryFile{name, text, module})
 		return err
 	})

@@ -113,3 +113,26 @@ plugins: {envoy_ext_authz_grpc: {addr: "127.0.0.1:0"}}
 	again.stop()
 	again.wantEnd(t)
 }
+
+// TestServeBundlesOfRegoV0 takes what OPA before 1.0 took, annotations that are none
+// included, as it is downloaded and as it was kept.
+func TestServeBundlesOfRegoV0(t *testing.T) {
+	dir, server := t.TempDir(), bundlestest.Serve(t)
+	configuration, state := filepath.Join(dir, "config.yaml"), filepath.Join(dir, "state")
+	write(t, configuration, `
+services: {policies: {url: "`+server.URL+`"}}
+bundles: {authz: {resource: authz.tar.gz, polling: {min_delay_seconds: 1, max_delay_seconds: 1}}}
+plugins: {envoy_ext_authz_grpc: {addr: "127.0.0.1:0"}}
+`)
+	server.Put("authz.tar.gz", bundlestest.Bundle{Revision: "v1", Files: map[string]string{
+		"/policy.rego": "package envoy.authz\n\ndefault allow = false\n\n# METADATA\n# - no annotation\nallow { input.parsed_path[0] == \"status\" }\n"}}.Build(t))
+	s := serveInPlaceOfOPA(t, state, configuration, "--v0-compatible")
+	eventually(t, "the bundle decides", func() bool { return s.answers(t, "/status") && !s.answers(t, "/accounts") })
+	s.stop()
+	s.wantEnd(t)
+	server.Kill()
+	again := serveInPlaceOfOPA(t, state, configuration, "--v0-compatible")
+	eventually(t, "what was kept decides", func() bool { return again.answers(t, "/status") && !again.answers(t, "/accounts") })
+	again.stop()
+	again.wantEnd(t)
+}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/keys"
 	"github.com/open-policy-agent/opa/v1/plugins/bundle"
 	"github.com/open-policy-agent/opa/v1/plugins/rest"
@@ -27,6 +28,18 @@ type Config struct {
 	Bundles map[string]bundle.Source `yaml:"bundles"`
 	// Status is reported to a service; nil is not.
 	Status *Status `yaml:"status"`
+	// AsOPA reads modules as opa run does: annotations are comments. V0 takes them for Rego v0
+	// where a bundle's manifest does not say.
+	AsOPA bool `yaml:"-"`
+	V0    bool `yaml:"-"`
+}
+
+func (c *Config) parser() ast.ParserOptions {
+	options := ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: !c.AsOPA}
+	if c.V0 {
+		options.RegoVersion = ast.RegoV0
+	}
+	return options
 }
 
 // Status says where it is told what became of bundles.

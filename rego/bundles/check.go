@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/keys"
 	"github.com/open-policy-agent/opa/v1/plugins"
 	"github.com/open-policy-agent/opa/v1/plugins/bundle"
@@ -32,6 +33,7 @@ type plan struct {
 	keys     map[string]*keys.Config
 	bundles  map[string]*bundle.Source
 	status   *Status
+	parser   ast.ParserOptions
 }
 
 // Check says all that is wrong with c. It asks no network.
@@ -41,7 +43,7 @@ func (c *Config) Check() error {
 }
 
 func (c *Config) plan() (*plan, error) {
-	p := &plan{services: c.Services, keys: map[string]*keys.Config{}, bundles: map[string]*bundle.Source{}, status: c.Status}
+	p := &plan{services: c.Services, keys: map[string]*keys.Config{}, bundles: map[string]*bundle.Source{}, status: c.Status, parser: c.parser()}
 	var problems authz.Problems
 	if !c.Used() && (c.Bundles != nil || len(c.Services) > 0 || len(c.Keys) > 0 || c.Status != nil) {
 		problems.Add("bundles", "has none: nothing but the standard library would decide", "name the bundles that are the policy, such as bundles: {authz: {service: policies, resource: authz.tar.gz}}")

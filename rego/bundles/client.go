@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/keys"
 	"github.com/open-policy-agent/opa/v1/logging"
 	"github.com/open-policy-agent/opa/v1/plugins/bundle"
@@ -36,6 +37,7 @@ type source struct {
 	service rest.Config
 	keys    map[string]*keys.Config
 	bundle  *bundle.Source
+	parser  ast.ParserOptions
 
 	credentials rest.HTTPAuthPlugin
 }

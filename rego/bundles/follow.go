@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/download"
 	"github.com/open-policy-agent/opa/v1/plugins/bundle"
 
@@ -148,7 +147,7 @@ func (f *Follower) enforce(set *Set, now time.Time) {
 
 func (p *plan) source(name string) *source {
 	made := p.bundles[name]
-	return &source{name: name, service: p.services[made.Service], keys: p.keys, bundle: made}
+	return &source{name: name, service: p.services[made.Service], keys: p.keys, bundle: made, parser: p.parser}
 }
 
 // Start begins to ask. News tells of what comes.
@@ -166,7 +165,7 @@ func (f *Follower) Start() error {
 			WithSizeLimitBytes(planned.SizeLimitBytes).
 			WithBundlePersistence(true).
 			WithBundleName(name).
-			WithBundleParserOpts(ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: true})
+			WithBundleParserOpts(source.parser)
 		if begun := f.latest[name]; begun != nil {
 			one.SetCache(begun.ETag)
 		}

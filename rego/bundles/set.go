@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 
 	"github.com/countersign-io/countersign/authz"
@@ -98,8 +97,8 @@ func (s *source) parse(raw []byte, etag string) (*Bundle, error) {
 	}
 	loader := bundle.NewTarballLoaderWithBaseURL(bytes.NewReader(raw), "").WithSizeLimitBytes(s.most())
 	content, err := bundle.NewCustomReader(loader).
-		WithRegoVersion(ast.RegoV1).
-		WithProcessAnnotations(true).
+		WithRegoVersion(s.parser.RegoVersion).
+		WithProcessAnnotations(s.parser.ProcessAnnotation).
 		WithSizeLimitBytes(s.most()).
 		WithBundleVerificationConfig(s.bundle.Signing).
 		WithBundleName(s.name).

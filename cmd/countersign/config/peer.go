@@ -83,6 +83,7 @@ func LoadPeer(peer Peer, environ func(name string) (string, bool)) (*Config, err
 	for i := range peer.Allow {
 		cfg.foreign[fmt.Sprintf("apis[0].policy.builtins[%d]", i)] = "--allow"
 	}
+	cfg.Policy.Downloads.AsOPA, cfg.Policy.Downloads.V0 = true, peer.V0
 	p := &peerReader{decoder: decoder{environ: environ, lines: cfg.lines}, cfg: cfg, policy: policy, addr: peerAddress}
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil {
