@@ -148,7 +148,7 @@ func (p *plan) service(name string, problems *authz.Problems) {
 	case open(u) && (credentials(&service) || secretHeader(&service)):
 		problems.Add(at+".url", "is not https, and credentials would be sent in the clear", "use https")
 	default:
-		if _, err := (&source{service: service, keys: p.keys}).client(); err != nil {
+		if err := (&source{service: service, keys: p.keys}).usable(); err != nil {
 			problems.Add(at, "cannot be used: "+err.Error(), "write it as OPA does")
 		}
 	}

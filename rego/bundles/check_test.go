@@ -35,6 +35,10 @@ func TestConfigurationsAreJudged(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"url": "http://policies.example", "credentials": {"bearer": {"token": "secret"}}}`), &withToken); err != nil {
 		t.Fatal(err)
 	}
+	var withSecret rest.Config
+	if err := json.Unmarshal([]byte(`{"url": "https://policies.example", "credentials": {"oauth2": {"token_url": "http://tokens.example", "client_id": "a", "client_secret": "secret"}}}`), &withSecret); err != nil {
+		t.Fatal(err)
+	}
 	withPlugin := rest.Config{URL: "https://policies.example"}
 	withPlugin.Credentials.Plugin = &plugin
 	tests := []struct {
@@ -50,6 +54,7 @@ func TestConfigurationsAreJudged(t *testing.T) {
 		{"images", service(rest.Config{URL: "https://policies.example", Type: "oci"}), []string{"services.policies.type"}},
 		{"a server that is not verified", service(rest.Config{URL: "https://policies.example", AllowInsecureTLS: true}), []string{"services.policies.allow_insecure_tls"}},
 		{"a token sent in the clear", service(withToken), []string{"services.policies.url"}},
+		{"a secret that is sent to who gives tokens, in the clear", service(withSecret), []string{"services.policies"}},
 		{"a header with a secret, sent in the clear", service(rest.Config{URL: "http://policies.example", Headers: map[string]string{"X-Api-Key": "secret"}}), []string{"services.policies.url"}},
 		{"a header that is none", service(rest.Config{URL: "http://policies.example", Headers: map[string]string{"X-Tenant": "a"}}), nil},
 		{"files that anybody could change", func(c *Config) {

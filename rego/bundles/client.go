@@ -64,6 +64,15 @@ func (s *source) client() (rest.Client, error) {
 	return rest.New(raw, s.keys, rest.Logger(quiet), rest.AuthPluginLookup(lookup))
 }
 
+// usable says why requests could not be made. OPA looks at credentials only with the first.
+func (s *source) usable() error {
+	client, err := s.client()
+	if err == nil {
+		_, err = s.credentials.NewClient(*client.Config())
+	}
+	return err
+}
+
 // NewClient implements rest.HTTPAuthPlugin.
 func (s *source) NewClient(c rest.Config) (*http.Client, error) {
 	made, err := s.credentials.NewClient(c)
