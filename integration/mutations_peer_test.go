@@ -28,6 +28,13 @@ var ofPeers = []mutation{
 		in: "rego", told: "TestPeerLooksUpAddresses",
 	},
 	{
+		name: "sockets of the machine are not asked",
+		edits: []edit{{peerTripGo,
+			"\town.DialContext = common.DialContext\n",
+			""}},
+		in: "rego", told: "TestPeerAsksNoSocketsOfTheMachine",
+	},
+	{
 		name: "of what was asked no header is kept",
 		edits: []edit{{peerNetworkGo,
 			"pair{key, ast.StringTerm(a.hash(value.Value))}",

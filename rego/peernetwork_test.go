@@ -3,8 +3,11 @@ package rego
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -137,6 +140,27 @@ allow := false if http.send({"method": "GET", "url": "` + gone.URL + `"})`, true
 		again, err := peer.Replay(t.Context(), *input, facts.Time, facts.ID)
 		if !errors.Is(err, test.want) || again.Allowed != test.allowed {
 			t.Errorf("%s: Replay() = %+v, %v, want the same", test.name, again, err)
+		}
+	}
+}
+
+// TestPeerAsksNoSocketsOfTheMachine holds that a URL comes to nothing but the host that it
+// names, whatever socket it names besides.
+func TestPeerAsksNoSocketsOfTheMachine(t *testing.T) {
+	server := askable(t, replies(200, `{"ok": true, "by": "directory"}`))
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := &http.Server{Handler: replies(200, `{"ok": true, "by": "the machine"}`)}
+	go func() { _ = local.Serve(listener) }()
+	defer func() { _ = local.Close() }()
+	policy := strings.ReplaceAll(allowsBy, "URL/ask?token=s3cr3t", strings.Replace(server.URL, "http:", "unix:", 1)+"/ask?socket="+url.QueryEscape(path))
+	for _, hosts := range [][]string{nil, {"127.0.0.1"}} {
+		verdict, _, err := decidedAndKept(t, asker(t, policy, hosts...), peerFacts("", ""))
+		if by := verdict.Reply.Headers; err != nil || !verdict.Allowed || len(by) != 1 || by[0].Value != "directory" {
+			t.Errorf("hosts %q: Decide() = %+v, %v, want what the host says", hosts, verdict, err)
 		}
 	}
 }

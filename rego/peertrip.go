@@ -14,15 +14,21 @@ var (
 	errLargeAnswer = errors.New("the answer is over 1 MiB")
 )
 
+// common is how requests go that have no transport of their own.
+var common = http.DefaultTransport.(*http.Transport).Clone()
+
 // over is how http.send's requests go: on a transport of their own, which is nil where the
-// common one will do. Where answers are recalled they go nowhere.
+// common one will do. Where answers are recalled they go nowhere. OPA's own transport of a
+// unix:// URL would reach any socket of the machine, whichever host it names; here the host
+// that it names is asked.
 func (a *asking) over(own *http.Transport) http.RoundTripper {
 	switch {
 	case a.recalled:
 		return trip(func(*http.Request) (*http.Response, error) { return nil, errNoNetwork })
 	case own == nil:
-		return a.bounded(http.DefaultTransport)
+		return a.bounded(common)
 	}
+	own.DialContext = common.DialContext
 	own.MaxResponseHeaderBytes = maxAnswerHeader
 	return a.bounded(own)
 }
