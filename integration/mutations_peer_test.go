@@ -70,6 +70,13 @@ var ofPeers = []mutation{
 		in: "rego", told: "TestPeerNetworkFaultsAreThePolicys",
 	},
 	{
+		name: "an answer's header is bounded",
+		edits: []edit{{peerTripGo,
+			"transport.MaxResponseHeaderBytes = maxAnswerHeader",
+			"transport.MaxResponseHeaderBytes = maxAnswerHeader << 4"}},
+		in: "rego", told: "TestPeerNetworkFaultsAreThePolicys",
+	},
+	{
 		name: "no credential is kept of a policy-only request",
 		edits: []edit{{peerKeptGo,
 			"bare, withheld := withoutCredentials(value)",

@@ -117,6 +117,9 @@ func TestPeerNetworkFaultsAreThePolicys(t *testing.T) {
 	gone := askable(t, replies(200, "{}"))
 	gone.Close()
 	large := askable(t, replies(200, `"`+strings.Repeat("a", maxAnswer)+`"`))
+	heads := askable(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("x", strings.Repeat("a", maxAnswerHeader))
+	})
 	tests := []struct {
 		name, policy string
 		allowed      bool
@@ -128,6 +131,8 @@ allow := false if http.send({"method": "GET", "url": "` + gone.URL + `"})`, true
 		{"nobody is there, and it asks why", `allow if http.send({"method": "GET", "url": "` + gone.URL + `", "raise_error": false}).error.code == "eval_http_send_network_error"`, true, nil},
 		{"nobody is there", `allow if http.send({"method": "GET", "url": "` + gone.URL + `"})`, false, errUndefined},
 		{"too much", `allow if http.send({"method": "GET", "url": "` + large.URL + `"})`, false, errUndefined},
+		{"too much of a header", `allow if http.send({"method": "GET", "url": "` + heads.URL + `"})`, false, errUndefined},
+		{"too much of a header, on a connection of its own", `allow if http.send({"method": "GET", "url": "` + heads.URL + `", "tls_use_system_certs": true})`, false, errUndefined},
 		{"a host that is not allowed", `allow if http.send({"method": "GET", "url": "http://other.example"})`, false, errUndefined},
 	}
 	for _, test := range tests {

@@ -15,7 +15,7 @@ var (
 )
 
 // common is how requests go that have no transport of their own.
-var common = http.DefaultTransport.(*http.Transport).Clone()
+var common = boundedHeaders(http.DefaultTransport.(*http.Transport).Clone())
 
 // over is how http.send's requests go: on a transport of their own, which is nil where the
 // common one will do. Where answers are recalled they go nowhere. OPA's own transport of a
@@ -29,8 +29,12 @@ func (a *asking) over(own *http.Transport) http.RoundTripper {
 		return a.bounded(common)
 	}
 	own.DialContext = common.DialContext
-	own.MaxResponseHeaderBytes = maxAnswerHeader
-	return a.bounded(own)
+	return a.bounded(boundedHeaders(own))
+}
+
+func boundedHeaders(transport *http.Transport) *http.Transport {
+	transport.MaxResponseHeaderBytes = maxAnswerHeader
+	return transport
 }
 
 type trip func(*http.Request) (*http.Response, error)
