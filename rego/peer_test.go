@@ -82,6 +82,27 @@ func TestPeerRefusesToLoad(t *testing.T) {
 	}
 }
 
+// TestPeerHostsAreHosts holds that hosts are what OPA compares, so that none is listed in
+// vain, and none stands for more than it says.
+func TestPeerHostsAreHosts(t *testing.T) {
+	policy := peerFile(t, "policy.rego", "package envoy.authz\n\nallow := true")
+	of := func(host string) error {
+		_, err := NewPeer(PeerConfig{Paths: []string{policy}, Builtins: []string{httpSend}, Hosts: []string{"a.example", host}})
+		return err
+	}
+	for _, host := range []string{"localhost", "Directory.example", "directory.example.", "a_b.c-d.example", "127.0.0.1", "xn--bcher-kva.example"} {
+		if err := of(host); err != nil {
+			t.Errorf("%q: %v, want none", host, err)
+		}
+	}
+	for _, host := range []string{"", "[", "[::1]", "::1", "::ffff:127.0.0.1", "directory.example:443", "https://directory.example", "directory.example/",
+		"*.example", ".example", "a..example", "a@b.example", " a.example", "a.example\n", "bücher.example"} {
+		if err := of(host); err == nil || !strings.Contains(err.Error(), "hosts[1]: ") {
+			t.Errorf("%q: %v, want it refused", host, err)
+		}
+	}
+}
+
 // oldRego is what OPA took before 1.0.
 const oldRego = "package envoy.authz\n\ndefault allow = false\n\nallow { members[input.parsed_path[_]] }\n\nmembers[name] { name := [\"a\"][_] }\n"
 

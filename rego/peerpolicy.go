@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,6 +102,10 @@ func (c *PeerConfig) digest() []byte {
 	return joined(strconv.AppendBool(nil, c.SkipBody), []byte(strings.Join(c.Builtins, " ")), []byte(strings.Join(c.Hosts, " ")), []byte(c.RegoVersion))
 }
 
+// isHost reports what OPA can tell from other hosts. It compares what stands before the
+// first colon of a URL's host, which of each IPv6 address may be "[" alone.
+var isHost = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$`).MatchString
+
 func (c *PeerConfig) check() authz.Problems {
 	var problems authz.Problems
 	for i, name := range c.Builtins {
@@ -110,6 +115,12 @@ func (c *PeerConfig) check() authz.Problems {
 	}
 	if len(c.Hosts) > 0 && len(c.Builtins) == 0 {
 		problems.Add("hosts", "are whom nothing may ask", "name the built-ins that may, under builtins")
+	}
+	for i, host := range c.Hosts {
+		if !isHost(host) {
+			problems.Add(fmt.Sprintf("hosts[%d]", i), fmt.Sprintf("%q is no host: no URL has it", host),
+				`write a name or an IPv4 address alone, as URLs have it, such as "directory.example"; give a name to what has an IPv6 address`)
+		}
 	}
 	if _, known := regoVersions[c.RegoVersion]; !known {
 		problems.Add("rego_version", fmt.Sprintf("%q is not known", c.RegoVersion), "write v0 or v1")
