@@ -104,6 +104,13 @@ var ofTables = []mutation{
 		in: "rego", told: "TestLibraryPassesItsOwnTests",
 	},
 	{
+		name: "what a role permits has hours in whatever form",
+		edits: []edit{{rolesRego,
+			"\tsome permission in data.roles[role]\n",
+			"\tis_array(data.roles[role])\n\tsome permission in data.roles[role]\n"}},
+		in: "rego", told: "TestLibraryPassesItsOwnTests",
+	},
+	{
 		name: "what a kind of caller may be permitted",
 		edits: []edit{{tablesRego,
 			"if callers.listed(data.access.kinds, input.caller.kind)",

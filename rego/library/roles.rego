@@ -22,11 +22,13 @@ current contains permission if some permission in of_client
 
 # METADATA
 # title: What roles permit
+# description: |
+#   In whatever form data.roles has it, as requirement "permission" reads it: what the one
+#   saw and the other did not would be bound to no hours.
 permitted(roles) := {permission |
 	some role in roles
-	list := data.roles[role]
-	is_array(list)
-	some permission in list
+	some permission in data.roles[role]
+	is_string(permission)
 }
 
 # METADATA

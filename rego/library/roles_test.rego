@@ -1,5 +1,6 @@
 package countersign.standard.roles_test
 
+import data.countersign.standard
 import data.countersign.standard.roles
 
 table := {"teller": ["read"], "manager": ["approve"], "director": ["close"], "auditor": ["audit"]}
@@ -48,9 +49,19 @@ test_what_is_written_wrong_is_inherited_by_nobody if {
 }
 
 test_what_is_no_list_permits_nothing if {
-	every value in [null, "read", {"a": "read"}, {"read": true}, 0, true] {
+	every value in [null, "read", {"read": true}, 0, true] {
 		found := roles.permissions with input as sam with data.roles as {"manager": value} with data.access as {}
 		found == set()
+	}
+}
+
+test_a_role_has_hours_in_whatever_form_it_is_written if {
+	document := json.patch(sam, [{"op": "add", "path": "operation", "value": {"id": "Read", "permission": "read"}}])
+	every value in [["read"], {"read"}, {"a": "read"}] {
+		satisfied := standard.satisfied with input as document with data.roles as {"manager": value}
+			with data.access as {"hours": {"roles": {"manager": weekend}}}
+		"permission" in satisfied
+		not "hours" in satisfied
 	}
 }
 
