@@ -111,6 +111,13 @@ var ofTables = []mutation{
 		in: "rego", told: "TestLibraryPassesItsOwnTests",
 	},
 	{
+		name: "tables are no rules",
+		edits: []edit{{"rego/tablefaults.go",
+			"ref.HasPrefix(accessRef)",
+			"ref.Equal(accessRef)"}},
+		in: "rego", told: "TestTablesAreNoRules",
+	},
+	{
 		name: "what a kind of caller may be permitted",
 		edits: []edit{{tablesRego,
 			"if callers.listed(data.access.kinds, input.caller.kind)",

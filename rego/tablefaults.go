@@ -26,9 +26,12 @@ type tableReader struct {
 
 // tableFaults are those of data.access and data.roles, where the decision reads the one.
 func (s *source) tableFaults(reached reach) authz.Problems {
-	written, there := s.data[access]
-	if !there || !s.readsAccess(reached) {
+	if !s.readsAccess(reached) {
 		return nil
+	}
+	written, there := s.data[access]
+	if !there {
+		return s.tableRules()
 	}
 	t := &tableReader{liftable: s.textsOf("break_glass.rego", "liftable")}
 	t.names(s.data["roles"], written)
@@ -36,7 +39,23 @@ func (s *source) tableFaults(reached reach) authz.Problems {
 	for i := range t.problems {
 		t.problems[i].File, t.problems[i].Key = s.path, "data."+t.problems[i].Key
 	}
-	return t.problems
+	return append(t.problems, s.tableRules()...)
+}
+
+// tableRules are the rules at data.access. What they make of the input could be anybody's
+// ticket for ever, and nothing would have looked through it.
+func (s *source) tableRules() authz.Problems {
+	var problems authz.Problems
+	for _, module := range s.modules {
+		for _, rule := range module.Rules {
+			if ref := rule.Ref().GroundPrefix(); ref.HasPrefix(accessRef) {
+				problems = append(problems, s.problem(rule.Location, "the library's tables are no rules: nothing holds what a rule makes to their form",
+					"write it as data, in a .json or .yaml file; or name the package otherwise, where it is none of the library's"))
+			}
+		}
+	}
+	inOrder(problems)
+	return problems
 }
 
 // readsAccess reports a rule of the library among those that are reached that reads

@@ -5,6 +5,8 @@ import "github.com/open-policy-agent/opa/v1/ast"
 // access is the key of the data where the library's tables are.
 const access = "access"
 
+var accessRef = ast.Ref{ast.DefaultRootDocument, ast.StringTerm(access)}
+
 // tablesModule are the library's rules that read data.access.
 const tablesModule = libraryFolder + "tables.rego"
 
