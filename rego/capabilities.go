@@ -66,7 +66,7 @@ func impurity(name string) string {
 	case verifiedNow:
 		return "it reads the machine's clock; " + verifiedAt + " takes a CurrentTime"
 	case "strings.render_template":
-		return "a template can print addresses in memory, and no deadline ends it; sprintf does neither"
+		return "a template can print addresses in memory, and no deadline ends it; use sprintf"
 	case "crypto.md5", "crypto.sha1", "crypto.hmac.md5", "crypto.hmac.sha1":
 		return "FIPS 140-3 is enforced"
 	}

@@ -109,6 +109,13 @@ kinds[k] := v if { some v in ["a", "b"]; some k in ["c", "d"]; input.caller.kind
 decision := {"allowed": count(notes) > count(kinds)}
 `
 
+// placed asks where a number stands in memory, and decides by it.
+const placed = `
+place := sprintf("%p", [123456789012345678901234567890])
+
+decision := {"allowed": endswith(place, "0"), "detail": place}
+`
+
 // variedData is what varied reads of data: made here, the same in every process.
 func variedData(t *testing.T) string {
 	t.Helper()
@@ -143,7 +150,7 @@ func variedData(t *testing.T) string {
 func pureFolders(t *testing.T) map[string]string {
 	t.Helper()
 	folders := map[string]string{"standard": write(t, map[string]string{"data.json": policyData, "site.rego": "package site\n\nimport data.countersign.standard\n\ndecision := standard.decision\n"})}
-	bodies := map[string]string{"varied": varied, "failing": failing}
+	bodies := map[string]string{"varied": varied, "failing": failing, "placed": placed}
 	for name, body := range reaching {
 		bodies[name] = body
 	}
