@@ -42,8 +42,8 @@ type question struct {
 	hide  func(string) string
 	// more are what an evaluation needs besides; nil is nothing.
 	more func() []opa.EvalOption
-	// withheld hides numbers, too, that may be somebody's.
-	withheld bool
+	// numbers are those that are told, beside small ones; nil is all.
+	numbers map[string]bool
 }
 
 // Explain tells why Decide decides on the facts as it does. It evaluates them once more
@@ -73,7 +73,8 @@ func (e *Engine) ExplainKept(ctx context.Context, input authz.Input, at time.Tim
 func (s *subject) ofKept(document ast.Value, at time.Time, id authz.DecisionID, clear bool) question {
 	q := question{input: document, at: at, id: id}
 	if !clear {
-		q.hide, q.withheld = s.pseudonymsFor(document).hide, true
+		known := s.pseudonymsFor(document, at)
+		q.hide, q.numbers = known.hide, known.numbers
 	}
 	return q
 }
@@ -163,7 +164,7 @@ func (s *subject) watched(ctx context.Context, q question, asDecided bool) (*wat
 	cancel := topdown.NewCancel()
 	stop := context.AfterFunc(ctx, cancel.Cancel)
 	defer stop()
-	w := &watch{shower: shower{q.hide, q.withheld}, subject: s, wording: s.words(), cancel: cancel,
+	w := &watch{shower: shower{q.hide, q.numbers}, subject: s, wording: s.words(), cancel: cancel,
 		runs: map[uint64]*run{}, rules: map[spot][]*run{}, found: map[*ast.Location]*ast.Expr{}}
 	var more []opa.EvalOption
 	if q.more != nil {

@@ -2,10 +2,12 @@ package rego
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -248,6 +250,50 @@ func TestKeptInputsAreExplainedWithoutNames(t *testing.T) {
 				t.Errorf("it saw %v, want two who are told apart", saw)
 			}
 		}
+	}
+}
+
+// TestKeptNumbersAreWithheld holds that no number is told because it could be a time or a
+// duration: a card's has as many digits as the one, an account's may end as the other.
+func TestKeptNumbersAreWithheld(t *testing.T) {
+	e := engine(t, "site.decision", map[string]string{"a.rego": `package site
+
+decision := {"allowed": false, "refusals": deny}
+
+deny contains name if {
+	some name, number in input.token.claims.numbers
+	number == 5
+}
+
+deny contains "early" if input.request.time == 6
+
+deny contains "now" if time.now_ns() == 7
+
+deny contains "old" if input.operation.step_up.max_age == 8
+`})
+	facts := fullFacts()
+	numbers := map[string]any{"small": json.Number("999")}
+	for _, number := range []string{"1929123456789012345", "2529123456789012345", "4929123456789012345", "5000000000", "123000000000", "22289", "-5000000000", "1.5e9"} {
+		numbers["n"+number] = json.Number(number)
+	}
+	facts.Token.Claims["numbers"] = numbers
+	input, err := e.Inputs(false).Input(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := e.ExplainKept(t.Context(), *input, facts.Time, facts.ID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("%+v", told)
+	for name, number := range numbers {
+		if digits := string(number.(json.Number)); strings.Contains(text, digits) != (name == "small") {
+			t.Errorf("%q is told, or a small number is not:\n%s", digits, text)
+		}
+	}
+	at := facts.Time.UTC().Format(time.RFC3339)
+	if strings.Count(text, "("+at+")") < 2 || !strings.Contains(text, "300000000000 (5m0s)") {
+		t.Errorf("want the time %s twice, and the age:\n%s", at, text)
 	}
 }
 

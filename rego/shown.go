@@ -29,14 +29,23 @@ const credentialMark = "[credential]"
 type shower struct {
 	// hide takes credentials out of a text; nil takes none.
 	hide func(string) string
-	// numbers says that those are hidden, too, which may be somebody's.
-	numbers bool
+	// numbers are those that are told, beside small ones; nil is all.
+	numbers map[string]bool
 }
 
 func (s shower) show(value ast.Value) string {
 	w := &showing{shower: s}
 	w.value(value, 0)
-	return w.text.String() + moment(value)
+	if number, ok := value.(ast.Number); !ok || s.tells(number) {
+		return w.text.String() + moment(value)
+	}
+	return w.text.String()
+}
+
+// tells reports a number that is not hidden: a small one is nobody's.
+func (s shower) tells(number ast.Number) bool {
+	n, err := strconv.ParseInt(string(number), 10, 64)
+	return s.numbers == nil || s.numbers[string(number)] || err == nil && n > -1000 && n < 1000
 }
 
 // name is a reference as it would be written, with values for the variables of the one
@@ -112,7 +121,7 @@ func (w *showing) value(value ast.Value, depth int) {
 		w.list("{", "}", len(keys), depth, func(i int) { w.pair(keys[i], value.Get(keys[i]), depth+1) })
 	case ast.Number:
 		text := shortText(value.String())
-		if w.numbers && !isCommon(value) {
+		if !w.tells(value) {
 			text = w.hidden(text)
 		}
 		w.text.WriteString(text)
@@ -129,12 +138,6 @@ func (w *showing) pair(key, value *ast.Term, depth int) {
 		return
 	}
 	w.value(value.Value, depth)
-}
-
-// isCommon reports a number that is nobody's: a small one, a time or a duration.
-func isCommon(number ast.Number) bool {
-	n, err := strconv.ParseInt(string(number), 10, 64)
-	return err == nil && n > -1000 && n < 1000 || moment(number) != ""
 }
 
 // isSecret reports a header whose value is not shown: it proves who sends a request, or
@@ -178,15 +181,15 @@ func shortText(text string) string {
 	return strings.ToValidUTF8(text[:maxLeaf], "") + "…"
 }
 
-// moment says of nanoseconds what they are: a time of our days, or a duration in whole
-// seconds. Nothing else is likely to be such a number.
+// moment says what a number would be in nanoseconds: a time of our days, or a duration in
+// whole seconds. It may be something else, so nothing is told for the sake of this.
 func moment(value ast.Value) string {
 	number, ok := value.(ast.Number)
 	n, err := strconv.ParseInt(string(number), 10, 64)
 	switch {
 	case !ok || err != nil:
 		return ""
-	case n > 1e18:
+	case n > 1e18 && n < 3e18:
 		return " (" + time.Unix(0, n).UTC().Format(time.RFC3339) + ")"
 	case (n >= 1e9 || n <= -1e9) && n%1e9 == 0 && n < 1e17 && n > -1e17:
 		return " (" + time.Duration(n).String() + ")"

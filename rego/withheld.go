@@ -3,6 +3,9 @@ package rego
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
@@ -18,21 +21,29 @@ var openFacts = []ast.Ref{
 	ast.MustParseRef("input.token.acr"), ast.MustParseRef("input.token.binding"), ast.MustParseRef("input.token.environment"),
 }
 
+// openTimes are of the decision, and no number of anybody's.
+var openTimes = []ast.Ref{
+	ast.MustParseRef("input.request.time"), ast.MustParseRef("input.token.expires_at"), ast.MustParseRef("input.token.auth_time"),
+	ast.MustParseRef("input.certificate.not_before"), ast.MustParseRef("input.certificate.not_after"), ast.MustParseRef("input.consent.expires_at"),
+}
+
 // pseudonyms stand for the texts of a kept input that may name people and objects. Texts
 // that are the same have the same one, within one explanation.
 type pseudonyms struct {
-	open  map[string]bool
-	given map[string]string
+	open map[string]bool
+	// numbers are those that are open. What is a number is not open as a text, too.
+	numbers map[string]bool
+	given   map[string]string
 }
 
 // pseudonymsFor are those of an input: what stands in the policy and what the record tells
-// is open.
-func (s *subject) pseudonymsFor(input ast.Value) *pseudonyms {
-	p := &pseudonyms{open: map[string]bool{"": true}, given: map[string]string{}}
+// is open, and so are the times of the decision that was made at a time.
+func (s *subject) pseudonymsFor(input ast.Value, at time.Time) *pseudonyms {
+	p := &pseudonyms{open: map[string]bool{"": true}, numbers: map[string]bool{strconv.FormatInt(clock(at).UnixNano(), 10): true}, given: map[string]string{}}
 	for text := range s.words().constants {
 		p.open[text] = true
 	}
-	for _, ref := range openFacts {
+	for _, ref := range slices.Concat(openFacts, openTimes) {
 		if found, err := input.Find(ref[1:]); err == nil {
 			p.allow(found)
 		}
@@ -68,6 +79,8 @@ func (p *pseudonyms) allow(value ast.Value) {
 	switch value := value.(type) {
 	case ast.String:
 		p.open[string(value)] = true
+	case ast.Number:
+		p.numbers[string(value)] = true
 	case *ast.Array:
 		value.Foreach(func(element *ast.Term) { p.allow(element.Value) })
 	case ast.Object:
