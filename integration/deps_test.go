@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -93,6 +95,18 @@ func assembles(importer string) bool {
 }
 
 func within(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
+
+// TestZonesAreBuiltIn holds that the hours of policies do not hang on what a machine has of
+// time zones, or on what OPA imports: a zone that is not there would refuse.
+func TestZonesAreBuiltIn(t *testing.T) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "rego", "clock.go"), nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(parsed.Imports, func(spec *ast.ImportSpec) bool { return spec.Path.Value == `"time/tzdata"` }) {
+		t.Error("rego does not import time/tzdata")
+	}
+}
 
 func TestImportRulesHoldSomething(t *testing.T) {
 	tests := []struct {

@@ -2,6 +2,7 @@ package rego
 
 import (
 	"time"
+	_ "time/tzdata" // zones of machines that have no database of them
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
