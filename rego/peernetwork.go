@@ -235,7 +235,7 @@ func retries(operands *ast.Term) bool {
 
 // key is what was asked, as it is kept: JSON, in which what may be secret, or whatever the
 // client wrote, is a short hash that depends on the decision. It tells what was asked
-// apart, and not what it was.
+// apart; see hash.
 func (a *asking) key(name string, operands *ast.Term) string {
 	asked := operands.Value
 	if array, ok := asked.(*ast.Array); ok && name == httpSend && array.Len() > 0 {
@@ -301,7 +301,9 @@ func (a *asking) maskedHeaders(value ast.Value) ast.Value {
 	return ast.NewObject(pairs...)
 }
 
-// hash is too short to be told from what else it may be of.
+// hash tells values apart, so that no answer is taken for another's. Whoever reads it and
+// knows the decision can try values: of few, such as PINs, the one that fits is found. Only
+// what cannot be guessed is hidden. A key that is not kept could not be had for a replay.
 func (a *asking) hash(value ast.Value) string {
 	const length = 4
 	return "hidden " + hex.EncodeToString(joined(a.id[:], []byte(value.String()))[:length])
