@@ -23,7 +23,9 @@ type seeing struct {
 	*watch
 	run   *run
 	event *topdown.Event
-	seen  []Seen
+	// negated is set in the body of a not, of which nothing is bound any more.
+	negated bool
+	seen    []Seen
 }
 
 func (s *seeing) expr(expr *ast.Expr) {
@@ -33,9 +35,12 @@ func (s *seeing) expr(expr *ast.Expr) {
 	case *ast.Every:
 		s.term(terms.Domain, expr)
 	case *ast.Not:
+		was := s.negated
+		s.negated = true
 		for _, negated := range terms.Body {
 			s.expr(negated)
 		}
+		s.negated = was
 	case []*ast.Term:
 		if expr.IsEquality() {
 			s.equality(terms[1], terms[2], expr)
@@ -62,14 +67,22 @@ func (s *seeing) equality(left, right *ast.Term, expr *ast.Expr) {
 		return
 	}
 	bound := s.event.Plug(left)
-	if s.isData(ref) && bound.IsGround() && !expr.Negated {
+	if s.isData(ref) && bound.IsGround() && s.held(expr) {
 		s.add(s.refName(ref), bound.Value)
 		return
 	}
 	found := s.ref(ref, expr)
-	if bound.IsGround() && found != nil && !found.Equal(bound) && s.isWritten(variable) {
+	differs := s.isData(ref) || found != nil
+	if bound.IsGround() && differs && (found == nil || !found.Equal(bound)) && s.isWritten(variable) {
 		s.term(left, expr)
 	}
+}
+
+// held reports an equality that made its two sides the same: it is not the one that failed,
+// nor must it not hold.
+func (s *seeing) held(expr *ast.Expr) bool {
+	failed := s.event.Op == topdown.FailOp && s.event.Node == ast.Node(expr)
+	return !failed && !expr.Negated && !s.negated
 }
 
 // output is the term that takes a call's value, or nil.
@@ -234,8 +247,8 @@ func (s *seeing) fromRules(was, ref ast.Ref, rules []*ast.Rule) {
 	switch {
 	case len(values) == 0:
 		s.absent(s.refName(was))
-	case rules[0].Head.RuleKind() == ast.SingleValue && len(values) == 1 && len(ref) == len(rules[0].Ref()):
-		s.put(Seen{Name: s.refName(was), Value: values[0]})
+	case rules[0].Head.RuleKind() == ast.SingleValue && len(values) == 1 && len(ref) >= len(rules[0].Ref()):
+		s.put(Seen{Name: s.refName(was[:len(rules[0].Ref())]), Value: values[0]})
 	}
 }
 
