@@ -332,7 +332,7 @@ func (w *watch) because(s *snapshot, depth int) []Because {
 		if kid.rule == nil {
 			told = append(told, w.inside(s, kid, depth)...)
 		} else if len(kid.rule.Head.Args) > 0 {
-			told = append(told, w.becauseOf(kid, depth, isNegated(s.expr))...)
+			told = append(told, w.becauseOf(kid, depth, isNegated(s.expr), "")...)
 		}
 	}
 	return first(append(told, w.becauseOfRules(s, depth)...), maxBecause)
@@ -372,18 +372,23 @@ func (w *watch) inside(s *snapshot, kid *run, depth int) []Because {
 	return []Because{{Failed: &condition}}
 }
 
-// becauseOf tells an evaluation of a rule that failed, or that held where it must not.
-func (w *watch) becauseOf(r *run, depth int, negated bool) []Because {
+// becauseOf tells an evaluation of a rule that failed, for the element of a set that it did
+// not give or "", or that held where it must not.
+func (w *watch) becauseOf(r *run, depth int, negated bool, element string) []Because {
 	if !r.speaks(negated) || w.causes == maxTold {
 		return nil
 	}
 	w.causes++
-	told := Because{Name: r.rule.Ref().GroundPrefix().String(), File: r.rule.Location.File, Line: r.rule.Location.Row, Held: r.held}
+	told := Because{Name: r.rule.Ref().GroundPrefix().String(), For: element, File: r.rule.Location.File, Line: r.rule.Location.Row, Held: r.held}
 	if known := w.wording.rules[spotOf(r.rule)]; known != nil {
 		told.Title = known.title
 	}
 	if !r.held {
-		condition := w.told(r.furthest(), depth+1)
+		failed := r.furthest()
+		if element != "" {
+			failed = r.failures[element]
+		}
+		condition := w.told(failed, depth+1)
 		told.Failed = &condition
 	}
 	return []Because{told}
@@ -398,16 +403,22 @@ func (r *run) speaks(negated bool) bool {
 // becauseOfRules tells the rules that a condition refers to. Where some would have given
 // what it saw, only those.
 func (w *watch) becauseOfRules(s *snapshot, depth int) []Because {
-	var all, named []*run
+	var all, named []cause
 	negated := isNegated(s.expr)
 	for _, ref := range s.refs {
-		for _, r := range w.runsOf(ref) {
+		runs := w.runsOf(ref)
+		given := slices.ContainsFunc(runs, (*run).gives)
+		for _, r := range runs {
 			if !r.speaks(negated) {
 				continue
 			}
-			all = append(all, r)
+			missed := cause{r, s.missed(r)}
+			if given && r.isPartial() && !r.held && missed.element == "" {
+				continue // others gave what there is
+			}
+			all = append(all, missed)
 			if key := r.rule.Head.Key; key != nil && key.IsGround() && s.mentions(w.show(key.Value)) {
-				named = append(named, r)
+				named = append(named, missed)
 			}
 		}
 	}
@@ -415,13 +426,38 @@ func (w *watch) becauseOfRules(s *snapshot, depth int) []Because {
 		all = named
 	}
 	var told []Because
-	for _, r := range all {
+	for _, c := range all {
 		if len(told) == maxBecause {
 			break
 		}
-		told = first(append(told, w.becauseOf(r, depth, negated)...), maxBecause)
+		told = first(append(told, w.becauseOf(c.run, depth, negated, c.element)...), maxBecause)
 	}
 	return told
+}
+
+// cause is an evaluation of a rule, and the element that it did not give and a condition
+// looked for, or "".
+type cause struct {
+	*run
+	element string
+}
+
+// isPartial reports a rule of which several make a set or an object.
+func (r *run) isPartial() bool {
+	return r.rule.Head.RuleKind() == ast.MultiValue || !r.rule.Head.Ref().IsGround()
+}
+
+// gives reports an element of a set or an object.
+func (r *run) gives() bool { return r.held && r.isPartial() }
+
+// missed is the first element that a rule did not give and the condition looked for.
+func (s *snapshot) missed(r *run) string {
+	for _, key := range r.order {
+		if key != "" && r.isPartial() && s.mentions(key) && !slices.Contains(r.values, key) {
+			return key
+		}
+	}
+	return ""
 }
 
 // runsOf are the evaluations of the rules that a reference is to; of functions, which were
@@ -444,7 +480,7 @@ func (s *subject) rulesOf(ref ast.Ref) []*ast.Rule {
 	return rules
 }
 
-// mentions reports a value among what a condition saw.
+// mentions reports a value among what a condition says or saw.
 func (s *snapshot) mentions(value string) bool {
-	return slices.ContainsFunc(s.saw, func(seen Seen) bool { return strings.Contains(seen.Value, value) })
+	return strings.Contains(string(s.condition.Location.Text), value) || slices.ContainsFunc(s.saw, func(seen Seen) bool { return strings.Contains(seen.Value, value) })
 }

@@ -58,6 +58,9 @@ func toldCondition(c *Condition) string {
 	}
 	for _, because := range c.Because {
 		told += " <- " + strings.TrimPrefix(because.Name, "data.site.")
+		if because.For != "" {
+			told += " without " + because.For
+		}
 		if because.Held {
 			told += " holds"
 		}
@@ -95,7 +98,10 @@ func TestFirstConditionThatFailed(t *testing.T) {
 			`7: known | known is absent <- known [9: input.caller.subject == "eve" | input.caller.subject = "ann"]`},
 		{"a rule of rules", "ok if a\n\na if b\n\nb if input.token.acr == \"1\"", `7: a | a is absent <- a [9: b | b is absent <- b [11: input.token.acr == "1" | input.token.acr is absent]]`},
 		{"a set's elements", "ok if \"boss\" in held\n\nheld contains \"boss\" if input.caller.kind == \"staff\"\n\nheld contains \"aide\"",
-			`7: "boss" in held | held = {"aide"} <- held [9: input.caller.kind == "staff" | input.caller.kind = "customer"]`},
+			`7: "boss" in held | held = {"aide"} <- held without "boss" [9: input.caller.kind == "staff" | input.caller.kind = "customer"]`},
+		{"a set of which a rule that gives another element failed", "ok if \"boss\" in held\n\nheld contains \"spy\" if input.caller.kind == \"staff\"\n\nheld contains \"aide\"",
+			`7: "boss" in held | held = {"aide"}`},
+		{"a set of which a rule has nothing to give", "ok if \"boss\" in held\n\nheld contains r if some r in input.token.claims.roles\n\nheld contains \"aide\"", `7: "boss" in held | held = {"aide"}`},
 		{"an empty set", "ok if count(held) > 0\n\nheld contains r if {\n\tsome r in input.caller.roles\n\tr == \"boss\"\n}",
 			`7: count(held) > 0 | held = set(), count(held) = 0 <- held [11: r == "boss" | r = "support"]`},
 		{"a function", "ok if large(input.operation.id)\n\nlarge(x) if {\n\tis_string(x)\n\tcount(x) > 5\n}",

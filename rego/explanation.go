@@ -92,9 +92,11 @@ type Seen struct {
 type Because struct {
 	Name  string `json:"name,omitempty"`
 	Title string `json:"title,omitempty"`
-	File  string `json:"file,omitempty"`
-	Line  int    `json:"line,omitempty"`
-	Held  bool   `json:"held,omitempty"`
+	// For is the element that a set lacks, as the rule would have given it, or "".
+	For  string `json:"for,omitempty"`
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Held bool   `json:"held,omitempty"`
 	// Failed is nil where it held.
 	Failed *Condition `json:"failed,omitempty"`
 }

@@ -273,6 +273,8 @@ func writeBecause(to io.Writer, margin string, b *rego.Because, depth int) {
 	switch {
 	case b.Held:
 		fmt.Fprintf(to, "%sbecause %s holds, %s:%d\n", margin, titled(b.Title, b.Name), b.File, b.Line)
+	case b.For != "" && b.Title == "":
+		fmt.Fprintf(to, "%sbecause %s lacks %s\n", margin, titled("", b.Name), visible(b.For))
 	case b.Name != "":
 		fmt.Fprintf(to, "%sbecause %s does not hold\n", margin, titled(b.Title, b.Name))
 	}
