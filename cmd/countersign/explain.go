@@ -47,7 +47,9 @@ type wanted struct {
 	from origin
 	// request is the file of one, or "".
 	request, output string
-	at              time.Time
+	// policy is a candidate's folder, or "".
+	policy string
+	at     time.Time
 	// all asks for every step and every rule, in text.
 	all bool
 	// decision is nil where it is a request that is explained.
@@ -68,6 +70,7 @@ func explain(ctx context.Context, args []string, w world) error {
 		f.StringVar(&want.from.peer.File, "opa-config", "", "OPA's configuration for opa-envoy-plugin instead; the files of the policy precede the request")
 		atFlag(f, &want.at)
 		decisionFlag(f, &want.decision)
+		f.StringVar(&want.policy, "policy", "", "with --decision: have the policy of this `folder` or bundle decide again, as replay does (default the configuration's policy)")
 		f.BoolVar(&want.all, "all", false, "tell every step and every rule")
 		f.BoolVar(&want.input, "input", false, "show the input that was kept of the decision: it names people in clear")
 		outputFlag(f, &want.output)
@@ -107,6 +110,8 @@ func (want *wanted) take(operands []string) string {
 		return "takes no request file beside --decision"
 	case want.decision != nil && !want.at.IsZero():
 		return "takes no --at beside --decision: it is as of the decision's time"
+	case want.decision == nil && want.policy != "":
+		return "takes --policy only with --decision: a request is decided as the configuration says"
 	case want.decision == nil && want.input:
 		return "takes --input only with --decision"
 	case want.from.peer.File != "" && want.from.peer.Policies == nil:

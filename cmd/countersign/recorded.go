@@ -3,17 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/countersign-io/countersign/authz"
 	"github.com/countersign-io/countersign/authz/audit"
-	"github.com/countersign-io/countersign/authz/audit/vault"
 	"github.com/countersign-io/countersign/cmd/countersign/config"
 	"github.com/countersign-io/countersign/cmd/countersign/wire"
-	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
-	"github.com/countersign-io/countersign/rego"
 )
 
 // recall tells what was recorded of a decision, and decides again on what was kept. What
@@ -39,14 +35,13 @@ func recall(ctx context.Context, want wanted, w world) (account, error) {
 	if found.Damage != nil {
 		told.note("not all records can be read, and another of this decision may be among them: %s", oneLine(found.Damage))
 	}
-	switch {
-	case found.Input == nil:
-		told.NotAsked = oneLine(found.NoInput)
-	case now.Policies == nil:
-		told.NotAsked = "the configuration does not say which one it is, or it is wrong"
-	default:
-		told.again(ctx, now.Policies, found.Input)
+	if want.policy != "" {
+		if now.Policies, err = candidates(cfg, told.before.Api, want.policy); err != nil {
+			return nil, err
+		}
+		told.Candidate, told.whose = want.policy, "the policy of "+visible(want.policy)
 	}
+	told.ask(ctx, now, found)
 	if want.input && found.Input != nil {
 		told.Input = found.Input.Input.Document
 	}
@@ -65,68 +60,36 @@ func notFound(folder string, id authz.DecisionID, damage error) error {
 // oneLine is the text of errors that were joined.
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-// again decides on the input with the policy as it is now.
-func (r *recording) again(ctx context.Context, policies *wire.Policies, entry *vault.Entry) {
-	now, err := decideAgain(ctx, policies, entry, r.before)
-	if err != nil {
-		r.NotAsked = oneLine(err)
-		return
+// candidates are the policies of a configuration, with those of the folder in the place of
+// the one that decided for the API.
+func candidates(cfg *config.Config, api, folder string) (*wire.Policies, error) {
+	alone := slices.ContainsFunc(cfg.APIs, func(each config.API) bool { return each.IsPolicyOnly() && string(each.Contract.Name) == api })
+	if !alone {
+		api = ""
 	}
-	r.Now = now
-	r.Now.Same = r.same()
-	if now.Outcome == undetermined {
-		return
+	return wire.Candidates(cfg, authz.API(api), folder)
+}
+
+// ask has decided again what was decided, by the policies that are meant.
+func (r *recording) ask(ctx context.Context, now wire.Current, found audit.Found) {
+	switch {
+	case found.Input == nil:
+		r.NotAsked = oneLine(found.NoInput)
+	case now.Policies == nil:
+		r.NotAsked = "the configuration does not say which one it is, or it is wrong"
+	default:
+		r.again(ctx, now.Policies, found.Input, r, r.before)
 	}
-	ctx, cancel := context.WithTimeout(ctx, explainTime)
-	defer cancel()
-	if r.Policy, err = policies.Explain(ctx, authz.API(r.before.Api), entry.Input, entry.Time, entry.ID, r.clear); err != nil {
-		r.note("its rules are not told: %s", oneLine(err))
-		return
-	}
-	if r.Now.Same != nil && *r.Now.Same {
+	if r.Candidate == "" && r.Policy != nil && r.Now.Same != nil && *r.Now.Same {
 		r.Sentence = r.sentence(r.Policy, r.Sentence, r.Allowed)
 	}
-}
-
-// decideAgain is what a policy says of an input that was kept, or why it says nothing. A
-// panic is an error that names the decision and no value: one input of a million must not
-// end the rest. What the record says was only observed is so again.
-func decideAgain(ctx context.Context, policies *wire.Policies, entry *vault.Entry, then *decisionv1.Decision) (now *replayed, err error) {
-	defer func() {
-		switch fault := recover().(type) {
-		case nil:
-		case runtime.Error:
-			now, err = nil, fmt.Errorf("decision %s: panic: %w", entry.ID, fault)
-		default:
-			now, err = nil, fmt.Errorf("decision %s: panic of type %T", entry.ID, fault)
+	for _, s := range r.Shadows {
+		if r.Candidate != "" {
+			s.NotAsked = "--policy asks another"
+		} else if found.Input == nil {
+			s.NotAsked = oneLine(found.NoInput)
+		} else {
+			s.tryAgain(ctx, now, found.Input, r)
 		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, explainTime)
-	defer cancel()
-	verdict, err := policies.Replay(ctx, authz.API(then.Api), entry.Input, entry.Time, entry.ID)
-	var lacking *rego.Undetermined
-	switch {
-	case errors.As(err, &lacking):
-		return &replayed{Outcome: undetermined, Needs: lacking.Needs}, nil
-	case errors.Is(err, rego.ErrDocument):
-		return nil, err
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("it did not decide within %s", explainTime)
 	}
-	return decidedAgain(verdict, err, observedThen(then)), nil
-}
-
-// decidedAgain is a verdict as a check takes it, with what is only observed: one that
-// cannot be used denies.
-func decidedAgain(verdict authz.Verdict, err error, observes func(code string) bool) *replayed {
-	if err != nil {
-		return &replayed{Outcome: denied, Reason: authz.PolicyError.String(), Detail: err.Error()}
-	}
-	verdict, observed := verdict.Enforced(observes)
-	told := &replayed{Outcome: denied, Reason: verdict.Outcome().String(), PolicyReason: verdict.Reason,
-		Refusals: verdict.Refusals, Waived: verdict.Waived, Observed: observed, Detail: verdict.Detail}
-	if verdict.Allowed {
-		told.Outcome = allowed
-	}
-	return told
 }

@@ -149,7 +149,7 @@ func TestPolicyDecidesAgainAsOfThen(t *testing.T) {
 	for _, entry := range []vault.Entry{{Time: scriptTime}, {Time: scriptTime, ID: authz.DecisionID{1}}, {Time: scriptTime.Add(1)}, {Time: scriptTime}} {
 		entry.Input.Document = []byte(`{}`)
 		r := &recording{before: &decisionv1.Decision{}}
-		r.again(t.Context(), policy, &entry)
+		r.again(t.Context(), policy, &entry, r, r.before)
 		said[r.Now.Detail] = true
 	}
 	if len(said) != 3 {
@@ -164,7 +164,7 @@ func TestPolicyThatIsTooSlowIsNoVerdict(t *testing.T) {
 	cancel()
 	for ctx, want := range map[context.Context]string{t.Context(): "", over: "it did not decide within 10s"} {
 		r := &recording{before: &decisionv1.Decision{}}
-		r.again(ctx, policy, &vault.Entry{Input: authz.Input{Document: []byte(`{}`)}})
+		r.again(ctx, policy, &vault.Entry{Input: authz.Input{Document: []byte(`{}`)}}, r, r.before)
 		if r.NotAsked != want || (r.Now == nil) != (want != "") {
 			t.Errorf("it is told %+v, and %q; want %q", r.Now, r.NotAsked, want)
 		}
@@ -193,9 +193,9 @@ func TestWhatWasNotThePolicysIsNotCompared(t *testing.T) {
 		authz.Granted:          "the same as then",
 		authz.PolicyError:      "not the same as then",
 	} {
-		r := &recording{before: &decisionv1.Decision{Reason: reason.String()}, Now: decidedAgain(authz.Verdict{Allowed: true}, nil, observedThen(&decisionv1.Decision{}))}
-		r.Now.Same = r.same()
-		if got := r.Now.compared(); got != want {
+		now := decidedAgain(authz.Verdict{Allowed: true}, nil, observedThen(&decisionv1.Decision{}))
+		now.Same = now.as(&decisionv1.Decision{Reason: reason.String()})
+		if got := now.compared(); got != want {
 			t.Errorf("%v is compared: %q, want %q", reason, got, want)
 		}
 	}

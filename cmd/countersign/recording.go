@@ -18,7 +18,6 @@ import (
 	steps "github.com/countersign-io/countersign/authz/explain"
 	"github.com/countersign-io/countersign/authz/token/checks"
 	decisionv1 "github.com/countersign-io/countersign/proto/countersign/decision/v1"
-	"github.com/countersign-io/countersign/rego"
 )
 
 // recording is what explain tells of a recorded decision.
@@ -42,14 +41,13 @@ type recording struct {
 	// Abandoned is whether a later record took back what Record tells.
 	Abandoned bool    `json:"abandoned,omitempty"`
 	Record    []group `json:"record"`
-	// Now is what the policy as it is now says of what was decided on, or nil: NotAsked
-	// says why then.
-	Now      *replayed `json:"now,omitempty"`
-	NotAsked string    `json:"not_asked,omitempty"`
-	// Policy is what its rules say now, where it was asked and decided.
-	Policy *rego.Explanation `json:"policy,omitempty"`
-	Input  json.RawMessage   `json:"input,omitempty"`
-	Notes  []string          `json:"notes,omitempty"`
+	// Candidate is the policy that is asked in place of the configuration's, or "".
+	Candidate string `json:"candidate,omitempty"`
+	askedAgain
+	// Shadows are the policies that were tried beside and differed.
+	Shadows []*shadowed     `json:"shadows,omitempty"`
+	Input   json.RawMessage `json:"input,omitempty"`
+	Notes   []string        `json:"notes,omitempty"`
 
 	// before is what was decided, whether or not it was taken back.
 	before *decisionv1.Decision
@@ -92,6 +90,7 @@ func remember(found audit.Found, revision string) *recording {
 		Allowed: holds.GetAllowed(), Status: holds.Status, Reason: holds.Reason, PolicyReason: holds.PolicyReason,
 		Decision: before.Id, Time: before.Time.AsTime(), Revision: before.Revision, RevisionNow: revision,
 		Abandoned: holds.Abandoned, Record: groupsOf(before), before: before, lifted: liftedThen(before),
+		askedAgain: askedAgain{whose: "the policy as it is now"},
 	}
 	told.Check = checkRecorded(holds)
 	if reason, known := authz.ReasonNamed(holds.Reason); known {
@@ -104,19 +103,9 @@ func remember(found audit.Found, revision string) *recording {
 		told.note("a later record takes back what was decided: it was on disk only after its time was over, and the caller was answered %d %s", holds.Status, holds.Reason)
 	}
 	for _, shadow := range found.Shadows {
-		told.note("a policy that was tried beside, %s, would have answered %s in place of %s; what differs: %s",
-			shadow.Candidate, answerOf(shadow.Would), answerOf(shadow.Was), strings.Join(shadow.Differs, ", "))
+		told.Shadows = append(told.Shadows, shadowedBy(shadow))
 	}
 	return told
-}
-
-// answerOf is what a policy's judgement came to, in words.
-func answerOf(o *decisionv1.Outcome) string {
-	outcome := denied
-	if o.GetAllowed() {
-		outcome = allowed
-	}
-	return outcome + " " + cmp.Or(o.GetPolicyReason(), o.GetReason())
 }
 
 // checkRecorded is the check that a record's reason is of, in the words of explain and of
@@ -144,13 +133,13 @@ func (r *recording) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// same holds what the policy says now against the record; nil where then something else
-// than the policy had the last word, or now it says nothing.
-func (r *recording) same() *bool {
-	if !policys(r.before) || r.Now.Outcome == undetermined {
+// as holds what the policy says now against a record; nil where then something else than
+// the policy had the last word, or now it says nothing.
+func (n *replayed) as(record *decisionv1.Decision) *bool {
+	if !policys(record) || n.Outcome == undetermined {
 		return nil
 	}
-	same := r.Now.is(r.before)
+	same := n.is(record)
 	return &same
 }
 
@@ -339,14 +328,14 @@ func (r *recording) write(to io.Writer, all bool) error {
 			about = ""
 		}
 	}
+	r.writeShadows(table)
 	if r.Check != nil {
 		fmt.Fprintf(table, "\nwhat refused\n")
 		r.Check.write(table)
 	}
-	r.writeNow(table)
-	if r.Policy != nil {
-		fmt.Fprintf(table, "\nits rules\n")
-		writeRules(table, r.Policy)
+	r.writeAll(table)
+	for _, s := range r.Shadows {
+		s.writeAll(table)
 	}
 	r.writeInput(table)
 	fmt.Fprintf(table, "\n%s\n", r.verdict())
@@ -375,19 +364,21 @@ func (r *recording) writeWhy(to io.Writer) {
 			fmt.Fprintf(to, "%s\t%s\n", g.About, strings.Join(facts, "; "))
 		}
 	}
+	r.writeShadows(to)
 	if r.Check != nil {
 		fmt.Fprintln(to)
 		r.Check.write(to)
 	}
-	switch {
-	case r.Policy != nil:
-		fmt.Fprintf(to, "\nthe policy as it is now, on what was decided on then: %s, %s\n", r.Now.Outcome, r.Now.compared())
-		r.writeWhyOf(to, r.Policy, r.Now.Outcome == allowed)
-		if !r.clear {
-			fmt.Fprintf(to, "\n--input tells what was withheld: it names people in clear\n")
-		}
-	case r.Check == nil || r.Now != nil:
-		r.writeNow(to)
+	if r.Check == nil || r.Now != nil {
+		r.writeGlance(to, r.lifted)
+	}
+	withheld := r.Policy != nil
+	for _, s := range r.Shadows {
+		s.writeGlance(to, lifted{Observed: s.Would.Observed})
+		withheld = withheld || s.Policy != nil
+	}
+	if withheld && !r.clear {
+		fmt.Fprintf(to, "\n--input tells what was withheld: it names people in clear\n")
 	}
 	fmt.Fprintf(to, "\n--all tells all of the record and every rule\n")
 }
@@ -400,40 +391,6 @@ func (r *recording) revisionNow() string {
 		return "now none: the configuration is wrong"
 	}
 	return "now " + r.RevisionNow
-}
-
-func (r *recording) writeNow(to io.Writer) {
-	if r.Now == nil {
-		fmt.Fprintf(to, "\nthe policy as it is now is not asked: %s\n", r.NotAsked)
-		return
-	}
-	fmt.Fprintf(to, "\nthe policy as it is now, on what was decided on then\n")
-	var g group
-	g.say("decision", r.Now.Outcome)
-	g.say("needs", r.Now.Needs...)
-	g.say("reason", r.Now.Reason)
-	g.say("policy's reason", r.Now.PolicyReason)
-	g.say("refusals", r.Now.Refusals...)
-	g.say("waived", r.Now.Waived...)
-	g.say("observed", r.Now.Observed...)
-	g.say("detail", r.Now.Detail)
-	g.say("compared", r.Now.compared())
-	for _, f := range g.Facts {
-		fmt.Fprint(to, "  ")
-		f.write(to)
-	}
-}
-
-func (n *replayed) compared() string {
-	switch {
-	case n.Outcome == undetermined:
-		return "what it needs was not kept"
-	case n.Same == nil:
-		return "then it was not the policy that had the last word"
-	case *n.Same:
-		return "the same as then"
-	}
-	return "not the same as then"
 }
 
 // indented is JSON as it may stand on a terminal: what could move the cursor or hide

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"maps"
 	"slices"
@@ -131,3 +132,6 @@ func (p *Policies) Explain(ctx context.Context, api authz.API, input authz.Input
 	}
 	return p.Policy.ExplainKept(ctx, input, at, id, clear)
 }
+
+// Tried is the name that records have for a policy that is tried beside.
+func (p *Policies) Tried() string { return hex.EncodeToString(p.Policy.Digest()) }

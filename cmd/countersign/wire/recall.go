@@ -10,6 +10,8 @@ import (
 type Current struct {
 	// Policies are nil where one is wrong, or it is not known which are meant.
 	Policies *Policies
+	// Shadow is the policy that is tried beside, or nil where none is, or it is wrong.
+	Shadow *Policies
 	// Revision is "" where a System would not start.
 	Revision string
 	// Problems are all that is wrong, but with the stores.
@@ -30,6 +32,9 @@ func Recall(cfg *config.Config, faults error) Current {
 	// A key that was misspelt may be the one that names it.
 	if faults == nil && l.Policy != nil {
 		now.Policies = &Policies{Policy: l.Policy, PolicyOnly: l.PolicyOnly}
+	}
+	if faults == nil && l.Shadow != nil {
+		now.Shadow = &Policies{Policy: l.Shadow, PolicyOnly: l.PolicyOnly}
 	}
 	if len(now.Problems) == 0 {
 		now.Revision = l.revision()
