@@ -52,7 +52,7 @@ var native = map[authz.Reason]Check{
 	authz.TooManyObjects:       {Step: "objects", Section: "x-countersign objects", Looked: "the objects that the request names", Expects: "there are not too many", Change: fewer},
 	authz.ConsentUnavailable:   {Step: "consent", Section: "consent", Looked: "the store of consents", Expects: "it answers", Change: seeStore},
 	authz.OwnershipUnavailable: {Step: "ownership", Section: "ownership", Looked: "the store of owners", Expects: "it answers", Change: seeStore},
-	authz.PolicyError:          {Step: "policy", Section: "policy", Looked: "the policy", Expects: "it comes to a decision that can be used", Change: "correct the rule: countersign check and countersign test"},
+	authz.PolicyError:          {Step: "policy", Section: "policy", Looked: "the policy", Expects: "it comes to a decision that can be used", Change: "correct the rule; countersign test FOLDER runs the tests beside the policy, of whichever configuration"},
 
 	authz.DeadlineExceeded:  {Section: "timeout", Looked: "the clock", Expects: "the check ends in its time", Change: seeStore},
 	authz.PolicyUnavailable: {Section: "policy.bundles", Looked: "the bundles that are the policy", Expects: "one set of them was downloaded and is right, now or earlier", Change: "nothing for the client, who may try again: see the bundle server, and countersign status"},

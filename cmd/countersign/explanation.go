@@ -205,8 +205,13 @@ func (e *explanation) writeWhy(to io.Writer) {
 	switch {
 	case e.Check != nil:
 		e.Check.write(to)
-		if e.Policy != nil && e.Policy.Stopped != nil {
+		switch {
+		case e.Policy == nil:
+		case e.Policy.Stopped != nil:
 			writeStopped(to, e.Policy)
+		case e.Reason == authz.PolicyError.String():
+			fmt.Fprintln(to)
+			writeWhy(to, e.Policy, false)
 		}
 	case e.Policy != nil:
 		e.writeWhyOf(to, e.Policy, e.Allowed)

@@ -227,8 +227,11 @@ func writeDecision(to io.Writer, e *rego.Explanation, held bool) {
 		rule := &e.Rules[i]
 		switch {
 		case rule.Role != rego.Decides || rule.Default:
-		case rule.Held && (held || len(rule.Conditions) > 0 && len(e.Refusals) == 0):
+		case rule.Held && (held || len(e.Refusals) == 0):
 			fmt.Fprintf(to, "%s holds, %s:%d\n", titled(rule.Title, rule.Name), rule.File, rule.Line)
+			if !held {
+				fmt.Fprintf(to, "  gives %s\n", visible(strings.Join(rule.Values, ", ")))
+			}
 			writeHeld(to, rule)
 		case !rule.Held && !held:
 			fmt.Fprintf(to, "%s does not hold, %s:%d\n", titled(rule.Title, rule.Name), rule.File, rule.Line)
