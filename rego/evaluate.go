@@ -18,6 +18,10 @@ type evaluator struct {
 	query opa.PreparedEvalQuery
 	// txn is a read transaction that is never closed: nothing writes the store.
 	txn storage.Transaction
+	// decides is the rule that does, and where it first stands.
+	decides string
+	// modules are what was compiled.
+	modules map[string]*ast.Module
 }
 
 // prepare readies the rule that decides. Its error is authz.Problems.
@@ -31,7 +35,7 @@ func (p *compiled) prepare(ctx context.Context, decision ast.Ref, options ...fun
 	if err != nil {
 		return evaluator{}, authz.Problems{{Key: "decision", What: err.Error(), Fix: "name a rule of the policy"}}
 	}
-	return evaluator{query: query, txn: p.txn}, nil
+	return evaluator{query: query, txn: p.txn, decides: p.whereabouts(decision), modules: p.compiler.Modules}, nil
 }
 
 // asTerm keeps a result in OPA's own form.
@@ -55,14 +59,14 @@ func (e *evaluator) evaluate(ctx context.Context, input ast.Value, at time.Time,
 		opa.EvalMetrics(metrics.NoOp()),
 	)...)
 	if err != nil {
-		return nil, fault(ctx, err)
+		return nil, e.fault(ctx, err)
 	}
 	if len(results) != 1 || len(results[0].Expressions) != 1 {
-		return nil, errUndefined
+		return nil, e.unusable(errUndefined)
 	}
 	result, ok := results[0].Expressions[0].Value.(*ast.Term)
 	if !ok {
-		return nil, errUndefined
+		return nil, e.unusable(errUndefined)
 	}
 	return result.Value, nil
 }

@@ -250,5 +250,6 @@ func (p *Peer) decide(result ast.Value, err error) (authz.Verdict, error) {
 	if err != nil {
 		return authz.Verdict{}, err
 	}
-	return peerVerdict(result)
+	verdict, err := peerVerdict(result)
+	return verdict, p.unusable(err)
 }

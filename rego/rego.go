@@ -119,7 +119,8 @@ func (e *Engine) decide(ctx context.Context, input ast.Value, at time.Time, id a
 	if err != nil {
 		return authz.Verdict{}, err
 	}
-	return verdictOf(result)
+	verdict, err := verdictOf(result)
+	return verdict, e.unusable(err)
 }
 
 // Digest is the SHA-256 of all that decides: modules, data, library and decision.
