@@ -33,6 +33,7 @@ const explainPurpose = `say how a request is decided, or was, and why
   countersign explain [flags] request.json
   countersign explain [flags] --decision ID
   countersign explain --opa-config config.yaml policy.rego ... request.json
+  countersign explain --opa-config config.yaml --decision ID policy.rego ...
 
 The request is a CheckRequest as Envoy sends it, as protojson writes it; - reads it from
 standard input. Of a decision it tells the record, and what the policy as it is now says
@@ -67,7 +68,7 @@ func explain(ctx context.Context, args []string, w world) error {
 	var want wanted
 	rest, err := operands("explain", explainPurpose, args, w, func(f *flag.FlagSet) {
 		f.StringVar(&want.from.file, "config", "countersign.yaml", "the configuration")
-		f.StringVar(&want.from.peer.File, "opa-config", "", "OPA's configuration for opa-envoy-plugin instead; the files of the policy precede the request")
+		peerFlags(f, &want.from.peer)
 		atFlag(f, &want.at)
 		decisionFlag(f, &want.decision)
 		f.StringVar(&want.policy, "policy", "", "with --decision: have the policy of this `folder` or bundle decide again, as replay does (default the configuration's policy)")
@@ -100,12 +101,15 @@ func explain(ctx context.Context, args []string, w world) error {
 // take takes the operands, and says which flags do not go together with each other or
 // them, or "".
 func (want *wanted) take(operands []string) string {
-	if n := len(operands); n > 1 && want.from.peer.File != "" {
+	switch n := len(operands); {
+	case want.from.peer.File == "" && want.from.peer.Set():
+		return "takes --state, --admin, --allow and --v0-compatible only with --opa-config: a configuration says it"
+	case want.from.peer.File != "" && want.decision != nil:
+		want.from.peer.Policies, operands = operands, nil
+	case want.from.peer.File != "" && n > 1:
 		want.from.peer.Policies, operands = operands[:n-1], operands[n-1:]
 	}
 	switch {
-	case want.decision != nil && want.from.peer.File != "":
-		return "takes no --opa-config beside --decision: it is the record of a configuration that is told"
 	case want.decision != nil && len(operands) > 0:
 		return "takes no request file beside --decision"
 	case want.decision != nil && !want.at.IsZero():
@@ -114,8 +118,10 @@ func (want *wanted) take(operands []string) string {
 		return "takes --policy only with --decision: a request is decided as the configuration says"
 	case want.decision == nil && want.input:
 		return "takes --input only with --decision"
-	case want.from.peer.File != "" && want.from.peer.Policies == nil:
+	case want.from.peer.File != "" && want.decision == nil && want.from.peer.Policies == nil:
 		return "takes the policy's files and one request file with --opa-config"
+	case want.from.peer.File != "" && want.policy != "":
+		return "takes no --policy beside --opa-config: the candidate's files follow the flags"
 	case want.decision == nil && len(operands) != 1:
 		return fmt.Sprintf("takes one request file, after its flags, not %d", len(operands))
 	}

@@ -15,7 +15,7 @@ import (
 // recall tells what was recorded of a decision, and decides again on what was kept. What
 // is wrong with the configuration now is told, and does not hide the record.
 func recall(ctx context.Context, want wanted, w world) (account, error) {
-	cfg, faults := config.Load(want.from.file, w.environ)
+	cfg, faults := want.from.load(w)
 	if cfg == nil || !cfg.Readable() {
 		return nil, faults
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -99,8 +100,9 @@ func TestReplayOfPolicyOnlyAPIs(t *testing.T) {
 	}
 }
 
-// decideInPlaceOfOPA decides by the files in the current folder, and records it.
-func decideInPlaceOfOPA(t *testing.T, paths ...string) {
+// decideInPlaceOfOPA decides by the files in the current folder, records it, and returns the
+// last decision's id.
+func decideInPlaceOfOPA(t *testing.T, paths ...string) (last string) {
 	t.Helper()
 	cfg, err := config.LoadPeer(config.Peer{File: "config.yaml", Policies: []string{"policy.rego"}, V0: true}, os.LookupEnv)
 	if err != nil {
@@ -108,14 +110,15 @@ func decideInPlaceOfOPA(t *testing.T, paths ...string) {
 	}
 	system := started(t, cfg)
 	for _, path := range paths {
-		system.Pipeline.Check(t.Context(), &authz.Request{Method: "GET", Host: "a.example", Target: path,
+		last = system.Pipeline.Check(t.Context(), &authz.Request{Method: "GET", Host: "a.example", Target: path,
 			Attributes: func() map[string]any {
 				return map[string]any{"request": map[string]any{"http": map[string]any{"path": path}}}
-			}})
+			}}).ID.String()
 	}
 	if err := system.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return last
 }
 
 // TestReplayInPlaceOfOPA holds that what was decided by OPA's configuration can be decided
@@ -147,6 +150,35 @@ func TestReplayInPlaceOfOPA(t *testing.T) {
 		out.Reset()
 		if code := run(context.Background(), append([]string{"replay"}, args...), told); code != exitWrong || !strings.Contains(out.String(), wrong) {
 			t.Errorf("replay %v exits %d: %s, want %q", args, code, out.String(), wrong)
+		}
+	}
+}
+
+// TestExplainInPlaceOfOPA holds that whatever serves in place of opa-envoy-plugin can be
+// explained, a request and a decision alike.
+func TestExplainInPlaceOfOPA(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "config.yaml", "plugins: {envoy_ext_authz_grpc: {path: envoy/authz/allow}}\n")
+	write(t, "policy.rego", "package envoy.authz\n\ndefault allow = false\n\nallow { input.parsed_path[0] == \"tea\" }")
+	write(t, "asking.rego", "package envoy.authz\n\nallow { http.send({\"method\": \"GET\", \"url\": \"http://127.0.0.1:1\"}).status_code == 200 }")
+	write(t, "request.json", `{"attributes": {"request": {"http": {"method": "GET", "host": "a.example", "path": "/milk"}}}}`)
+	id := decideInPlaceOfOPA(t, "/milk")
+	peer := []string{"explain", "--opa-config", "config.yaml", "--v0-compatible", "--state", "state"}
+	for _, test := range []struct {
+		more []string
+		code int
+		want string
+	}{
+		{[]string{"policy.rego", "request.json"}, exitOK, `policy.rego:5: input.parsed_path[0] == "tea"   (input.parsed_path[0] = "milk")`},
+		{[]string{"--decision", id, "--input", "policy.rego"}, exitOK, `policy.rego:5: input.parsed_path[0] == "tea"   (input.parsed_path[0] = "milk")`},
+		{[]string{"--allow", "http.send", "asking.rego", "request.json"}, exitOK, "envoy.authz.allow does not hold, asking.rego:3"},
+		{[]string{"asking.rego", "request.json"}, exitWrong, "http.send is not for policies"},
+		{[]string{"--state", "elsewhere", "--decision", id, "policy.rego"}, exitWrong, "has no record of " + id},
+		{[]string{"--decision", id, "--policy", ".", "policy.rego"}, exitWrong, "takes no --policy beside --opa-config"},
+	} {
+		var out bytes.Buffer
+		if code := run(t.Context(), slices.Concat(peer, test.more), world{environ: os.LookupEnv, stdout: &out, stderr: &out}); code != test.code || !strings.Contains(out.String(), test.want) {
+			t.Errorf("explain %v exits %d, want %d and %q:\n%s", test.more, code, test.code, test.want, out.String())
 		}
 	}
 }
