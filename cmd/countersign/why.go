@@ -167,7 +167,7 @@ func rulesOf(e *rego.Explanation, refusal rego.Refusal) []*rego.ExplainedRule {
 				found = append(found, rule)
 			}
 		case rule.Role == rego.Waives:
-			if slices.ContainsFunc(failures, func(f *rego.Failure) bool { return f.Further > 0 }) {
+			if waivesAnother(rule, refusal) || slices.ContainsFunc(failures, func(f *rego.Failure) bool { return f.Further > 0 }) {
 				waivers = append(waivers, rule)
 			}
 		case len(failures) > 0 || rule.Role == "" && rule.Held:
@@ -175,6 +175,26 @@ func rulesOf(e *rego.Explanation, refusal rego.Refusal) []*rego.ExplainedRule {
 		}
 	}
 	return append(found, waivers...)
+}
+
+// waivesAnother reports a rule that lifts the requirement for other objects than the
+// refusal's.
+func waivesAnother(rule *rego.ExplainedRule, refusal rego.Refusal) bool {
+	return rule.Role == rego.Waives && rule.Held && refusal.For != "" &&
+		!slices.ContainsFunc(rule.Values, func(value string) bool { return strings.Contains(value, strconv.Quote(refusal.For)) })
+}
+
+// objectsOfRule are those that a rule gives its code for; what is no object stays as it is.
+func objectsOfRule(rule *rego.ExplainedRule) string {
+	var objects []string
+	for _, value := range rule.Values {
+		_, object, found := strings.Cut(strings.TrimSuffix(value, "}"), ": ")
+		if text, err := strconv.Unquote(object); found && err == nil {
+			value = text
+		}
+		objects = append(objects, value)
+	}
+	return visible(strings.Join(objects, ", "))
 }
 
 // failuresOf are a rule's failures that are about the refusal's object.
@@ -191,6 +211,10 @@ func failuresOf(rule *rego.ExplainedRule, refusal rego.Refusal) []*rego.Failure 
 
 func writeRule(to io.Writer, rule *rego.ExplainedRule, refusal rego.Refusal) {
 	failures := failuresOf(rule, refusal)
+	if waivesAnother(rule, refusal) {
+		fmt.Fprintf(to, "  waives only %s: %s\n", objectsOfRule(rule), headed(rule))
+		return
+	}
 	if rule.Held && (rule.Role == rego.Denies || len(failures) == 0) {
 		fmt.Fprintf(to, "  %s holds, %s:%d\n", titled(rule.Title, rule.Name), rule.File, rule.Line)
 		writeHeld(to, rule)
