@@ -9,8 +9,9 @@ import (
 	"github.com/countersign-io/countersign/examples/openbanking/bank"
 )
 
-// lifetime of the tokens that are handed out to try things with.
-const lifetime = "12h"
+// lifetime of the tokens that are handed out to try things with: what is left of 90m, up to
+// which age the bank takes them, when they are read.
+const lifetime = "80m"
 
 // withCertificate is curl's configuration of a client that has one.
 const withCertificate = `cacert = "ca.pem"
@@ -51,7 +52,7 @@ Sam of support reads Bob's account, for which he has an open case, and Ann's:
 
 What was recorded and why, of the last decision, and what was counted:
   grep '"id"' records/decisions-*.jsonl | tail -n 1
-  %[4]s explain --decision $(grep -ho '"id":"[^"]*' records/decisions-*.jsonl | tail -n 1 | cut -c 7-)
+  %[4]s explain --decision $(grep -ho '"id":"[0-9a-f-]\{36\}' records/decisions-*.jsonl | tail -n 1 | cut -c 7-)
   curl %[3]s/metrics
 
 `, stack.Bank.Dir, stack.Address(bank.MTLS), stack.Admin, stack.Program)
