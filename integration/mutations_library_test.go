@@ -21,8 +21,8 @@ var ofTables = []mutation{
 	},
 	{
 		name: "a ticket is for some objects",
-		edits: []edit{{breakGlassRego,
-			"\tcovers(entry.objects)\n",
+		edits: []edit{{tablesRego,
+			"\tbreak_glass.covers(entry.objects, {named | some [named, _] in objects})\n",
 			""}},
 		stories: []string{"47-no-open-case"},
 	},

@@ -17,6 +17,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,14 +167,17 @@ const pureSeed = "COUNTERSIGN_PURE_SEED"
 // pureRounds is on how many facts each policy decides; each run has others.
 const pureRounds = 6
 
-// outcome is all of a verdict, and the error.
+// folders are those that an error names a file in: a process has its own.
+var folders = regexp.MustCompile(`(?:/[^/\s]+)+/`)
+
+// outcome is all of a verdict, and the error, wherever its file is.
 func outcome(t *testing.T, verdict authz.Verdict, err error) string {
 	t.Helper()
 	text, faulty := json.Marshal(verdict)
 	if faulty != nil {
 		t.Fatal(faulty)
 	}
-	return fmt.Sprintf("%s %v", text, err)
+	return fmt.Sprintf("%s %s", text, folders.ReplaceAllString(fmt.Sprint(err), ""))
 }
 
 // pureFacts are random ones, the same for the same seed. What is asked for the peer's

@@ -252,7 +252,7 @@ func TestChanges(t *testing.T) {
 		"none":                        {"decision := {\"allowed\": true}", nil},
 		"headers":                     {"decision := {\"allowed\": true, \"headers\": {\"x-tier\": \"basic\"}}", []string{"headers"}},
 		"in a rule of its own":        {"decision := object.union({\"allowed\": true}, more)\nmore := {\"request_headers_to_remove\": [\"x-debug\"]}", []string{"request_headers_to_remove"}},
-		"by name":                     {"decision.allowed := true\ndecision.headers := {\"x-tier\": \"basic\"}\ndecision[\"request_headers_to_remove\"] := [\"x-debug\"]", []string{"headers", "request_headers_to_remove"}},
+		"by name":                     {"decision := d\nd.allowed := true\nd.headers := {\"x-tier\": \"basic\"}\nd[\"request_headers_to_remove\"] := [\"x-debug\"]", []string{"headers", "request_headers_to_remove"}},
 		"the request's own are read":  {"decision if input.attributes.request.http.headers[\"x-a\"]", nil},
 		"what no decision comes to":   {"decision := true\nother := {\"headers\": {\"x-a\": \"b\"}}", nil},
 		"a value and not a key of it": {"decision := {\"allowed\": false, \"reason\": \"headers\"}", nil},

@@ -37,9 +37,9 @@ of_tenant(tenant) if {
 #   makers is one subject of the caller's issuer, or a list of them, from where the caller
 #   cannot write it: a claim, or data. The body is the client's own. Nobody is told apart
 #   from an unknown maker, and who acts for another must not be the maker either.
-four_eyes(maker) if {
-	is_string(maker)
-	apart(maker)
+four_eyes(makers) if {
+	is_string(makers)
+	apart(makers)
 }
 
 four_eyes(makers) if {

@@ -71,11 +71,11 @@ holds(window) if {
 # title: The window of the week is written as it must be
 written(window) if {
 	is_array(window.days)
-	every day in window.days { before[day] }
 	is_string(window.from)
 	regex.match(`^([01][0-9]|2[0-3]):[0-5][0-9]$`, window.from)
 	is_string(window.to)
 	regex.match(`^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$`, window.to)
+	every day in window.days { before[day] }
 }
 
 # METADATA

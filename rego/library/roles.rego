@@ -10,7 +10,7 @@ import data.countersign.standard.hours
 
 # METADATA
 # title: What the caller is permitted, whatever the hour
-permissions contains permission if some permission in permitted(all)
+permissions contains permission if some permission in permitted(any_hour)
 
 permissions contains permission if some permission in of_client
 
@@ -72,7 +72,7 @@ held contains role if {
 
 # METADATA
 # title: The caller's roles, inherited ones among them, whatever the hour
-all := inherited(held, inherits)
+any_hour := inherited(held, inherits)
 
 # METADATA
 # title: The caller's roles that hold at this hour, inherited ones among them
@@ -84,7 +84,7 @@ in_force := inherited(held - closed, object.remove(inherits, closed)) - closed
 # METADATA
 # title: The caller's roles that do not hold at this hour
 closed contains role if {
-	some role in all
+	some role in any_hour
 	not hours.permit("roles", role)
 }
 

@@ -175,6 +175,7 @@ held_now(permission) if not permission in roles.permissions
 #   ticket stand in a field of its own in the record.
 waived contains lifted if {
 	some entry in break_glass.open
+	break_glass.covers(entry.objects, {named | some [named, _] in objects})
 	some name in unmet
 	break_glass.lifts(entry, name)
 	some lifted in [name, {"break_glass": entry.ticket}]

@@ -380,8 +380,8 @@ test_glass_is_not_broken_for_what_could_not_be_read if {
 }
 
 test_glass_is_broken_for_a_time if {
-	every time in [noon - 3600000000001, noon + 3600000000000] {
-		asked("glass", put("request/time", time), []).refusals == {"permission", {"not_owner": "account:1"}}
+	every moment in [noon - 3600000000001, noon + 3600000000000] {
+		asked("glass", put("request/time", moment), []).refusals == {"permission", {"not_owner": "account:1"}}
 	}
 	asked("glass", put("request/time", noon - 3600000000000), []).allowed
 }

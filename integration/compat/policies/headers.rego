@@ -1,6 +1,11 @@
 package envoy.authz
 
-default allow := {"allowed": false, "headers": {"www-authenticate": "Basic realm=shop"}, "http_status": 401, "body": "who are you?"}
+default allow := {
+	"allowed": false,
+	"headers": {"www-authenticate": "Basic realm=shop"},
+	"http_status": 401,
+	"body": "who are you?",
+}
 
 allow := {
 	"allowed": true,
