@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"time"
 )
 
 // Candidate is a policy that is tried beside the one in force: it is asked what was
@@ -15,8 +14,6 @@ type Candidate struct {
 	Policy Policy
 	// Digest is the policy's own, in hexadecimal.
 	Digest string
-	// Since is when its snapshot was made, so that a later one can be told from it.
-	Since time.Time
 }
 
 // Judgement is what a policy said of a request, or why it could not decide.

@@ -23,7 +23,7 @@ type Report struct {
 	Candidate string `json:"candidate"`
 	// Revision is that of the snapshot in which it is tried.
 	Revision string `json:"revision"`
-	// Since is when that snapshot was made, and Counts are the trials since then.
+	// Since is when that snapshot was put in force, and Counts are the trials since then.
 	Since  time.Time      `json:"since,omitzero"`
 	Counts map[Result]int `json:"counts"`
 	// Differences are the most frequent first; Others are those that differ in more ways
@@ -57,15 +57,17 @@ type tally struct {
 	mu    sync.Mutex
 	shown Report
 	rows  map[string]*Row
+	// candidate is that of the snapshot, or nil.
+	candidate *authz.Candidate
 	// before are the trials that had been dropped when it began.
 	before int64
 }
 
-// add counts what came of a trial, when so many had been dropped.
-func (t *tally) add(trial *authz.Trial, result Result, difference *authz.Difference, dropped int64) {
+// add counts what came of a trial. What still comes of a snapshot before is no part of it.
+func (t *tally) add(trial *authz.Trial, result Result, difference *authz.Difference) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.follows(trial, dropped) {
+	if trial.Candidate != t.candidate {
 		return
 	}
 	t.shown.Counts[result]++
@@ -88,21 +90,19 @@ func (t *tally) add(trial *authz.Trial, result Result, difference *authz.Differe
 	row.Decisions = row.Decisions[max(0, len(row.Decisions)-maxSamples):]
 }
 
-// follows begins anew with a later snapshot. What still comes of the one before it is no
-// part of this tally.
-func (t *tally) follows(trial *authz.Trial, dropped int64) bool {
-	candidate := trial.Candidate
-	if candidate.Since.After(t.shown.Since) {
-		if !t.shown.Since.IsZero() { // what was dropped so far is another's
-			t.before = dropped
-		}
-		t.rows = map[string]*Row{}
-		t.shown = Report{Candidate: candidate.Digest, Revision: trial.Decision.Revision, Since: candidate.Since, Counts: map[Result]int{}}
-		for _, result := range Results() {
-			t.shown.Counts[result] = 0
-		}
+// begin begins anew, when so many trials had been dropped.
+func (t *tally) begin(candidate *authz.Candidate, revision string, since time.Time, dropped int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.candidate, t.before, t.rows = candidate, dropped, map[string]*Row{}
+	t.shown = Report{Revision: revision, Since: since, Counts: map[Result]int{}}
+	if candidate == nil {
+		return
 	}
-	return candidate.Since.Equal(t.shown.Since)
+	t.shown.Candidate = candidate.Digest
+	for _, result := range Results() {
+		t.shown.Counts[result] = 0
+	}
 }
 
 func rowOf(trial *authz.Trial, difference *authz.Difference) *Row {
@@ -122,7 +122,7 @@ func (t *tally) report(dropped int64) Report {
 	for result, count := range t.shown.Counts {
 		report.Counts[result] = count
 	}
-	if !t.shown.Since.IsZero() {
+	if t.candidate != nil {
 		report.Counts[Dropped] = int(dropped - t.before)
 	}
 	for _, row := range t.rows {

@@ -177,10 +177,16 @@ func judge(ctx context.Context, trial *authz.Trial) authz.Judgement {
 
 func (p *Pool) told(trial *authz.Trial, result Result, difference *authz.Difference) {
 	p.count(trial.Facts.Match.Operation, result)
-	p.tally.add(trial, result, difference, p.dropped.Load())
+	p.tally.add(trial, result, difference)
 }
 
-// Report tells of the candidate that was last tried.
+// Begin has Report tell of trials of the candidate, which is nil where none is tried, from
+// now on and of no others. It comes before the snapshot that has it decides.
+func (p *Pool) Begin(candidate *authz.Candidate, revision string, since time.Time) {
+	p.tally.begin(candidate, revision, since, p.dropped.Load())
+}
+
+// Report tells of the candidate that Begin named last.
 func (p *Pool) Report() Report { return p.tally.report(p.dropped.Load()) }
 
 // Close has what waits tried for a moment, and ends. What is offered later is not tried.

@@ -56,7 +56,7 @@ func (f *fakeSink) count(_ *authz.Operation, result Result) {
 
 func trial(policy authz.Policy, was authz.Verdict) authz.Trial {
 	return authz.Trial{
-		Candidate: &authz.Candidate{Policy: policy, Digest: "d1", Since: moment},
+		Candidate: &authz.Candidate{Policy: policy, Digest: "d1"},
 		Decision:  &authz.Decision{ID: authz.NewDecisionID(), Revision: "r1"},
 		Facts:     &authz.Facts{Time: moment, Request: &authz.Request{}, Match: authz.Match{API: "bank", Operation: operation}},
 		InForce:   authz.Judgement{Verdict: was},
@@ -173,8 +173,11 @@ func TestTooMuchIsDropped(t *testing.T) {
 					}
 				}
 			}, 1)
+			candidate := &authz.Candidate{Policy: policy, Digest: "d1"}
+			pool.Begin(candidate, "r1", moment)
 			offer := func() {
-				one := trial(policy, authz.Verdict{Allowed: true})
+				one := trial(nil, authz.Verdict{Allowed: true})
+				one.Candidate = candidate
 				one.Facts.Request.Body = make([]byte, test.body)
 				pool.Offer(one)
 			}
@@ -185,9 +188,6 @@ func TestTooMuchIsDropped(t *testing.T) {
 			}
 			if got := results[3].Load(); got != int64(maxWaiting+100-test.waiting) {
 				t.Errorf("%d are dropped of %d, want all but %d", got, maxWaiting+100, test.waiting)
-			}
-			if got := pool.Report().Counts[Dropped]; got != 0 {
-				t.Errorf("before anything is tried %d are told to be dropped", got)
 			}
 			close(release)
 			pool.Close()
@@ -229,25 +229,29 @@ func TestReport(t *testing.T) {
 	sink := &fakeSink{}
 	pool := start(sink, sink.count, 1)
 	var last string
-	offer := func(since time.Time, was, would authz.Verdict) {
-		one := trial(saying(would), was)
-		one.Candidate.Since = since
-		one.Decision.Revision = since.Format("r15")
+	offer := func(candidate *authz.Candidate, was, would authz.Verdict) {
+		one := trial(nil, was)
+		one.Candidate, one.Facts.Judged = candidate, &authz.Judgement{Verdict: would}
 		last = one.Decision.ID.String()
 		pool.Offer(one)
 	}
+	// What the candidate says of a request is what the offer has put there.
+	says := fakePolicy(func(_ context.Context, facts *authz.Facts) (authz.Verdict, error) { return facts.Judged.Verdict, nil })
+	before, now := &authz.Candidate{Policy: says, Digest: "d0"}, &authz.Candidate{Policy: says, Digest: "d1"}
 	allow, later := authz.Verdict{Allowed: true}, moment.Add(time.Hour)
-	offer(moment, allow, denied("gone_with_the_snapshot"))
+	pool.Begin(before, "r0", moment)
+	pool.Begin(now, "r1", later)
+	offer(before, allow, denied("gone_with_the_snapshot"))
 	for range maxSamples + 3 {
-		offer(later, allow, denied("not_owner"))
+		offer(now, allow, denied("not_owner"))
 	}
 	newest := last
-	offer(later, denied("consent"), denied("region"))
-	offer(later, allow, allow)
-	offer(moment, allow, denied("too_late"))
+	offer(now, denied("consent"), denied("region"))
+	offer(now, allow, allow)
+	offer(before, allow, denied("too_late"))
 	pool.Close()
 	report := pool.Report()
-	if report.Candidate != "d1" || report.Revision != "r10" || !report.Since.Equal(later) {
+	if report.Candidate != "d1" || report.Revision != "r1" || !report.Since.Equal(later) {
 		t.Errorf("Report() = of %q in %q since %v", report.Candidate, report.Revision, report.Since)
 	}
 	if diff := cmp.Diff(map[Result]int{Same: 1, Differs: maxSamples + 4, Failed: 0, Dropped: 0}, report.Counts); diff != "" {
@@ -288,12 +292,30 @@ func TestReportNamesNobody(t *testing.T) {
 // TestReportIsBounded has a candidate whose reasons are endless.
 func TestReportIsBounded(t *testing.T) {
 	var tally tally
+	one := trial(nil, authz.Verdict{Allowed: true})
+	tally.begin(one.Candidate, "r1", moment, 0)
 	for i := range maxRows + 7 {
-		one := trial(nil, authz.Verdict{Allowed: true})
-		tally.add(&one, Differs, one.Compare(authz.Judgement{Verdict: denied(fmt.Sprintf("r%d", i))}), 0)
+		tally.add(&one, Differs, one.Compare(authz.Judgement{Verdict: denied(fmt.Sprintf("r%d", i))}))
 	}
 	if report := tally.report(0); len(report.Differences) != maxRows || report.Others != 7 || report.Counts[Differs] != maxRows+7 {
 		t.Errorf("%d rows and %d others of %d", len(report.Differences), report.Others, report.Counts[Differs])
+	}
+}
+
+// TestReportBeginsWithTheSnapshot holds that nothing stays of one before: neither what it
+// had tried, nor what was dropped, nor its revision where nothing is tried any more.
+func TestReportBeginsWithTheSnapshot(t *testing.T) {
+	var tally tally
+	one := trial(nil, authz.Verdict{Allowed: true})
+	tally.begin(one.Candidate, "r1", moment, 3)
+	if got := tally.report(7); got.Counts[Dropped] != 4 || got.Candidate != "d1" {
+		t.Errorf("report = %+v, want 4 that were dropped of d1", got)
+	}
+	tally.add(&one, Differs, one.Compare(authz.Judgement{Verdict: denied("region")}))
+	tally.begin(nil, "r2", moment.Add(time.Hour), 7)
+	want := Report{Revision: "r2", Since: moment.Add(time.Hour), Counts: map[Result]int{}, Differences: []Row{}}
+	if diff := cmp.Diff(want, tally.report(9)); diff != "" {
+		t.Errorf("report where nothing is tried (-want +got):\n%s", diff)
 	}
 }
 

@@ -151,6 +151,9 @@ func (s *System) PrepareSet(set *bundles.Set) (*Next, error) {
 // revision that is in force stays, since it remembers tokens.
 func (s *System) PutInForce(next *Next) {
 	if next.Snapshot != nil && (s.current == nil || s.current.Policy == nil || s.current.revision() != next.Revision()) {
+		if s.trials != nil {
+			s.trials.Begin(next.Candidate(), next.Revision(), time.Now())
+		}
 		s.Pipeline.Load(next.Snapshot)
 	}
 	s.current = next.loaded

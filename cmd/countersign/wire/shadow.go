@@ -29,13 +29,14 @@ func (l *Loaded) candidate() *authz.Candidate {
 	if !l.Tries() {
 		return nil
 	}
-	return &authz.Candidate{Policy: l.Shadow, Digest: hex.EncodeToString(l.Shadow.Digest()), Since: time.Now()}
+	return &authz.Candidate{Policy: l.Shadow, Digest: hex.EncodeToString(l.Shadow.Digest())}
 }
 
 // Trials have policies tried, and record where they differ, until Close of s. count must be
 // safe for concurrent use.
 func (s *System) Trials(count func(operation *authz.Operation, result shadow.Result)) *shadow.Pool {
 	s.trials = shadow.New(s.log, count)
+	s.trials.Begin(s.Candidate, s.Revision, time.Now())
 	s.Pipeline.Shadow = s.trials
 	return s.trials
 }
