@@ -27,6 +27,17 @@ func (r Reason) Observable() bool {
 // that an operation is administrators' alone. To observe it would be to grant.
 func Granting(code string) bool { return code == "nothing_grants" || code == "admin" }
 
+// Observables are the codes of those that are Observable.
+func Observables() []string {
+	var codes []string
+	for reason := range reasonCount {
+		if reason.Observable() {
+			codes = append(codes, reason.String())
+		}
+	}
+	return codes
+}
+
 // Observes reports that a failure is told of the operation's requests and refuses none, by
 // its code: that of an observable reason, or one of the policy's.
 func (o *Operation) Observes(code string) bool {

@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -40,6 +41,9 @@ func (s *source) changes(reach *reach) []string {
 	}
 	return slices.DeleteFunc([]string{"headers", "request_headers_to_remove"}, func(key string) bool { return !found[key] })
 }
+
+// Said are those codes, in order.
+func (e *Engine) Said() []string { return slices.Sorted(maps.Keys(e.said)) }
 
 // says are the texts in rules that may be codes of refusals, the library's among them.
 func (s *source) says() map[string]bool {

@@ -285,7 +285,7 @@ func TestCommandsSayByWhichBundles(t *testing.T) {
 	b.awaitBundle(t, "v1")
 	set := b.stands(t).Set
 	stop()
-	if out, _, code := command(t, "check", "--config", file); code != exitOK || !strings.Contains(out, "the policy is of the bundles "+set) || !strings.Contains(out, "the policy reads input.") {
+	if out, _, code := command(t, "check", "--config", file); code != exitOK || !strings.Contains(out, "the policy is of the bundles "+set) || !strings.Contains(out, "the policy reads\n  input.") {
 		t.Errorf("check: %d %s", code, out)
 	}
 	said := "by the bundles that were in force last, set " + set + ": authz v1, signed by release"

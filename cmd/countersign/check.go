@@ -63,8 +63,7 @@ func check(_ context.Context, args []string, w world) error {
 		fmt.Fprintf(w.stdout, "note: taken of %s: %s\n", each.Issuer, each.Takes)
 	}
 	for _, each := range s.Observed {
-		fmt.Fprintf(w.stdout, "note: only observed, in %d operations of %s: %s: what fails refuses nothing%s\n",
-			len(each.Operations), each.API, strings.Join(each.Checks, ", "), listed(each.Operations))
+		fmt.Fprintf(w.stdout, "note: only observed, in %s: %s: what fails refuses nothing\n", each.Where(), strings.Join(each.Checks, ", "))
 	}
 	for _, each := range notes(loaded) {
 		fmt.Fprintf(w.stdout, "note: %v\n", each)
@@ -84,8 +83,40 @@ func check(_ context.Context, args []string, w world) error {
 	if loaded.Policy == nil {
 		return nil
 	}
-	_, err = fmt.Fprintf(w.stdout, "the policy reads %s\n", strings.Join(s.Reaches, ", "))
+	_, err = fmt.Fprint(w.stdout, read(s.Reaches))
 	return err
+}
+
+// width is how long a line may become that lists paths.
+const width = 100
+
+// read tells paths of the input: in one line, or where that would be too long in one for
+// each key of the input, which goes on in others.
+func read(paths []string) string {
+	if line := "the policy reads " + strings.Join(paths, ", "); len(line) <= width {
+		return line + "\n"
+	}
+	lines, section := []string{"the policy reads"}, ""
+	for _, path := range paths {
+		head, rest := path, ""
+		if parts := strings.SplitN(path, ".", 3); len(parts) == 3 {
+			head, rest = parts[0]+"."+parts[1], parts[2]
+		}
+		last := &lines[len(lines)-1]
+		switch {
+		case rest == "":
+			lines = append(lines, "  "+head)
+		case head != section:
+			lines = append(lines, "  "+head+": "+rest)
+		case len(*last)+len(", "+rest) > width:
+			*last += ","
+			lines = append(lines, "    "+rest)
+		default:
+			*last += ", " + rest
+		}
+		section = head
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // notes are what is no fault, of the policy and of what it comes from.
@@ -153,20 +184,31 @@ type tried struct {
 	// Same says that it is the one in force, and is not tried.
 	Same    bool     `json:"same"`
 	Reaches []string `json:"reaches"`
+	// beyond is what the policy in force does not read.
+	beyond []string
 }
 
 func triedBy(loaded *wire.Loaded) *tried {
 	if loaded.Shadow == nil {
 		return nil
 	}
-	return &tried{Path: loaded.Config.Policy.Shadow.Path, Same: !loaded.Tries(), Reaches: loaded.Shadow.Reaches()}
+	t := &tried{Path: loaded.Config.Policy.Shadow.Path, Same: !loaded.Tries(), Reaches: loaded.Shadow.Reaches()}
+	t.beyond = t.Reaches
+	if loaded.Policy != nil {
+		inForce := loaded.Policy.Reaches()
+		t.beyond = slices.DeleteFunc(slices.Clone(t.Reaches), func(path string) bool { return slices.Contains(inForce, path) })
+	}
+	return t
 }
 
 func (t *tried) words() string {
 	if t.Same {
 		return "policy.shadow is the policy in force: nothing is tried"
 	}
-	return fmt.Sprintf("%s is tried beside the policy in force; it reads %s", t.Path, strings.Join(t.Reaches, ", "))
+	if len(t.beyond) == 0 {
+		return t.Path + " is tried beside the policy in force, and reads no more"
+	}
+	return fmt.Sprintf("%s is tried beside the policy in force; it reads more: %s", t.Path, strings.Join(t.beyond, ", "))
 }
 
 // tell writes problems as JSON where that is asked for; text is main's.

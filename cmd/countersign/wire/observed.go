@@ -14,23 +14,41 @@ type Observed struct {
 	API        authz.API `json:"api"`
 	Checks     []string  `json:"checks"`
 	Operations []string  `json:"operations"`
+	// all says that the API has no others.
+	all bool
+}
+
+// Where names the operations, as people read it.
+func (o Observed) Where() string {
+	switch n := len(o.Operations); {
+	case o.all:
+		return fmt.Sprintf("all operations of %s", o.API)
+	case n == 1:
+		return fmt.Sprintf("%s of %s", o.Operations[0], o.API)
+	default:
+		return fmt.Sprintf("%d operations of %s (%s)", n, o.API, strings.Join(o.Operations, ", "))
+	}
 }
 
 // ObservedBy are all checks that contracts have only observed, for whoever starts or checks
 // a configuration: their failures refuse nothing.
 func ObservedBy(contracts *contract.Contracts) []Observed {
-	all := []Observed{}
+	all, of := []Observed{}, map[authz.API]int{}
 	for operation := range contracts.Operations() {
+		of[operation.API]++
 		at := slices.IndexFunc(all, func(o Observed) bool {
 			return o.API == operation.API && slices.Equal(o.Checks, operation.Observe)
 		})
 		switch {
 		case len(operation.Observe) == 0:
 		case at < 0:
-			all = append(all, Observed{operation.API, operation.Observe, []string{operation.ID}})
+			all = append(all, Observed{API: operation.API, Checks: operation.Observe, Operations: []string{operation.ID}})
 		default:
 			all[at].Operations = append(all[at].Operations, operation.ID)
 		}
+	}
+	for i := range all {
+		all[i].all = len(all[i].Operations) == of[all[i].API]
 	}
 	return all
 }
@@ -44,8 +62,7 @@ func (l *Loaded) Unsaid() authz.Problems {
 			if _, native := authz.ReasonNamed(code); native || code == authz.ObserveAll || l.Policy.Says(code) {
 				continue
 			}
-			notes.Add("", fmt.Sprintf("operation %s of %s observes %q, which no rule of the policy says", observed.Operations[0], observed.API, code),
-				"spell it as the policy does; a code that is put together at run time is observed all the same")
+			notes.Add("", fmt.Sprintf("%q is observed in %s, and no rule of the policy says it", code, observed.Where()), l.likely(code))
 		}
 	}
 	return notes
@@ -105,4 +122,18 @@ func unreadBody(operation *authz.Operation) string {
 		}
 	}
 	return ""
+}
+
+// likely is what was meant by a code that nobody says.
+func (l *Loaded) likely(code string) string {
+	var near []string
+	for _, known := range append(authz.Observables(), l.Policy.Said()...) {
+		if authz.Near(code, known) {
+			near = append(near, known)
+		}
+	}
+	if near != nil {
+		return authz.Suggest(code, near)
+	}
+	return "spell it as the policy does; a code that is put together at run time is observed all the same"
 }
