@@ -112,6 +112,8 @@ func declaredReason(rule *ast.Rule) string {
 func (s saying) fault(rule *ast.Rule, waivable []string) (what, fix string) {
 	declare := fmt.Sprintf("write # custom: {reason: %s} in the METADATA above it", s.code)
 	switch {
+	case s.hook == "waive" && slices.Contains(unwaivable, s.code):
+		return fmt.Sprintf("%q cannot be waived, so that this lifts nothing", s.code), "remove it"
 	case s.hook == "waive" && s.code != "" && !slices.Contains(waivable, s.code):
 		return fmt.Sprintf("nothing requires %q, so that it lifts nothing", s.code), authz.Suggest(s.code, waivable)
 	case s.hook == "deny" && s.code != "" && s.declared == "":

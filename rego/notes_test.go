@@ -36,10 +36,11 @@ func TestNotes(t *testing.T) {
 			want: []string{"site.rego:7: no decision comes to this rule: data.other.decision does not read it"},
 		},
 		"a waiver of nothing": {
-			module: "package countersign.site\n\nwaive contains {\"not_ower\": \"a:1\"} if input.caller.tenant == \"a\"\n\nwaive contains \"operation\" if input.caller.tenant == \"a\"\n",
+			module: "package countersign.site\n\nwaive contains {\"not_ower\": \"a:1\"} if input.caller.tenant == \"a\"\n\nwaive contains \"operation\" if input.caller.tenant == \"a\"\n\nwaive contains \"admin\" if input.caller.tenant == \"a\"\n",
 			want: []string{
 				`site.rego:3: nothing requires "not_ower", so that it lifts nothing; did you mean "not_owner"?`,
-				`site.rego:5: nothing requires "operation", so that it lifts nothing`,
+				`site.rego:5: "operation" cannot be waived, so that this lifts nothing; remove it`,
+				`site.rego:7: "admin" cannot be waived, so that this lifts nothing; remove it`,
 			},
 		},
 		"conditions that no absent fact makes hold": {
