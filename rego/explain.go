@@ -164,7 +164,7 @@ func (s *subject) watched(ctx context.Context, q question, asDecided bool) (*wat
 	cancel := topdown.NewCancel()
 	stop := context.AfterFunc(ctx, cancel.Cancel)
 	defer stop()
-	w := &watch{shower: shower{q.hide, q.numbers}, subject: s, wording: s.words(), cancel: cancel,
+	w := &watch{shower: shower{hide: q.hide, numbers: q.numbers, spans: spansOf(q.input)}, subject: s, wording: s.words(), cancel: cancel,
 		runs: map[uint64]*run{}, rules: map[spot][]*run{}, found: map[*ast.Location]*ast.Expr{}}
 	var more []opa.EvalOption
 	if q.more != nil {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/countersign-io/countersign/authz"
 )
 
 const explainedInput = `{
@@ -382,5 +384,21 @@ func TestExplanationsEnd(t *testing.T) {
 	text := fmt.Sprint(told)
 	if len(text) > 32<<10 || strings.Contains(text, "\x1b") {
 		t.Errorf("%d bytes are told of a large input:\n%.2000q", len(text), text)
+	}
+}
+
+// TestSpansAreToldWithoutNames holds that how old an authentication is can be read in an
+// explanation that names nobody, and that no other number can.
+func TestSpansAreToldWithoutNames(t *testing.T) {
+	e := own(t, "package site\n\ndecision if {\n\tage := input.request.time - input.token.auth_time\n\tage < 0\n}\n\n"+
+		"decision if {\n\taccount := input.parsed_body.account\n\taccount == 0\n}\n\ndecision if {\n\tmore := input.parsed_body.account + 1\n\tmore == 0\n}\n")
+	input := []byte(`{"request": {"time": 1795255200123456789}, "token": {"auth_time": 1795254000000000000}, "parsed_body": {"account": 31820123}}`)
+	told, err := e.ExplainKept(t.Context(), authz.Input{Document: input, Reaches: e.Reaches()}, now, authz.DecisionID{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"5: age < 0 | age = 1200123456789 (20m0.123456789s)", "10: account == 0 | account = [withheld 1]", "15: more == 0 | more = [withheld 2]"}
+	if diff := cmp.Diff(want, toldOf(told, "decision")); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
 	}
 }

@@ -185,7 +185,8 @@ func TestPeerAskingEndsWithTheCheck(t *testing.T) {
 		peer := asker(t, "package envoy.authz\n\ndefault allow := true\n\nallow := false if http.send({\"method\": \"GET\", \"url\": \""+server.URL+"\""+more+"}).body")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		d := (&authz.PolicyOnly{Policy: peer, Recorder: forgetful{}}).Check(ctx, peerFacts("", "").Request)
-		if d.Allowed || d.Reason != authz.DeadlineExceeded {
+		// On a busy machine the time that is kept for the record may be over, too.
+		if d.Allowed || d.Reason != authz.DeadlineExceeded && d.Reason != authz.NotRecorded {
 			t.Errorf("with %q: %+v, want %v", more, d, authz.DeadlineExceeded)
 		}
 		cancel()

@@ -31,21 +31,63 @@ type shower struct {
 	hide func(string) string
 	// numbers are those that are told, beside small ones; nil is all.
 	numbers map[string]bool
+	// spans are between times of the input, in nanoseconds: they name nobody.
+	spans map[int64]bool
 }
 
 func (s shower) show(value ast.Value) string {
 	w := &showing{shower: s}
 	w.value(value, 0)
 	if number, ok := value.(ast.Number); !ok || s.tells(number) {
-		return w.text.String() + moment(value)
+		return w.text.String() + s.moment(value)
 	}
 	return w.text.String()
 }
 
-// tells reports a number that is not hidden: a small one is nobody's.
+// tells reports a number that is not hidden: a small one is nobody's, nor is a span.
 func (s shower) tells(number ast.Number) bool {
 	n, err := strconv.ParseInt(string(number), 10, 64)
-	return s.numbers == nil || s.numbers[string(number)] || err == nil && n > -1000 && n < 1000
+	return s.numbers == nil || s.numbers[string(number)] || err == nil && (n > -1000 && n < 1000 || s.spans[n])
+}
+
+// moment is the package's, and of a span, too, which need not be in whole seconds.
+func (s shower) moment(value ast.Value) string {
+	if n, ok := s.span(value); ok {
+		return " (" + time.Duration(n).String() + ")"
+	}
+	return moment(value)
+}
+
+func (s shower) span(value ast.Value) (int64, bool) {
+	number, _ := value.(ast.Number)
+	n, err := strconv.ParseInt(string(number), 10, 64)
+	return n, err == nil && s.spans[n]
+}
+
+// timesOf are references to the times of an input.
+var timesOf = []ast.Ref{
+	ast.MustParseRef("input.request.time"), ast.MustParseRef("input.token.auth_time"), ast.MustParseRef("input.token.issued_at"),
+	ast.MustParseRef("input.token.expires_at"), ast.MustParseRef("input.consent.expires_at"),
+}
+
+// spansOf are those between the times of an input.
+func spansOf(input ast.Value) map[int64]bool {
+	var times []int64
+	for _, ref := range timesOf {
+		if found, err := input.Find(ref[1:]); err == nil {
+			number, _ := found.(ast.Number)
+			if n, err := strconv.ParseInt(string(number), 10, 64); err == nil && n > 1e18 {
+				times = append(times, n)
+			}
+		}
+	}
+	spans := map[int64]bool{}
+	for _, from := range times {
+		for _, to := range times {
+			spans[to-from] = to != from
+		}
+	}
+	return spans
 }
 
 // name is a reference as it would be written, with values for the variables of the one

@@ -277,7 +277,9 @@ func TestReport(t *testing.T) {
 func TestReportNamesNobody(t *testing.T) {
 	sink := &fakeSink{}
 	pool := start(sink, sink.count, 1)
-	pool.Offer(trial(saying(authz.Verdict{Allowed: true, Reply: authz.Reply{Headers: []authz.Header{{Name: "x ann@bank.example", Value: "1"}}}}), authz.Verdict{Allowed: true}))
+	offered := trial(saying(authz.Verdict{Allowed: true, Reply: authz.Reply{Headers: []authz.Header{{Name: "x ann@bank.example", Value: "1"}}}}), authz.Verdict{Allowed: true})
+	pool.Begin(offered.Candidate, "", time.Time{})
+	pool.Offer(offered)
 	pool.Close()
 	report := pool.Report()
 	text, err := json.Marshal(report)
