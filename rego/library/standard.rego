@@ -167,7 +167,7 @@ granted if {
 }
 
 # METADATA
-# title: The site's policy, in lifting what would have granted
+# title: What was lifted would have granted
 # description: That a step-up or a region was lifted grants nothing by itself.
 granted if count(waived & ({"permission", "consent"} | ownership_required)) > 0
 
