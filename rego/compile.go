@@ -84,7 +84,7 @@ func (p *compiled) decision(name string) (ast.Ref, error) {
 		ref = append(ref, ast.StringTerm(part))
 	}
 	if len(ref) < 3 || len(p.compiler.GetRulesExact(ref)) == 0 {
-		return nil, authz.Problems{{Key: "decision", What: "the policy has no such rule",
+		return nil, authz.Problems{{Key: "decision", What: fmt.Sprintf("the policy has no rule %q", name),
 			Fix: `write package and rule, such as "site.decision"`}}
 	}
 	return ref, nil

@@ -123,10 +123,10 @@ func TestPoliciesThatDoNotLoad(t *testing.T) {
 		},
 		"data that is no JSON":     {files: map[string]string{"data.json": `{`}, want: []string{""}},
 		"data that is no object":   {files: map[string]string{"data.json": `[]`}, want: []string{""}},
-		"a decision that is not":   {decision: "site.decision", want: []string{"decision: the policy has no such rule"}},
-		"a decision that is data":  {decision: "site/a", files: map[string]string{"data.json": `{"site": {"a": true}}`}, want: []string{"decision: the policy has no such rule"}},
-		"a decision that is all":   {decision: "data", want: []string{"decision: the policy has no such rule"}},
-		"a package is no decision": {decision: "countersign.standard", want: []string{"decision: the policy has no such rule"}},
+		"a decision that is not":   {decision: "site.decision", want: []string{"decision: the policy has no rule \"site.decision\""}},
+		"a decision that is data":  {decision: "site/a", files: map[string]string{"data.json": `{"site": {"a": true}}`}, want: []string{"decision: the policy has no rule \"site/a\""}},
+		"a decision that is all":   {decision: "data", want: []string{"decision: the policy has no rule \"data\""}},
+		"a package is no decision": {decision: "countersign.standard", want: []string{"decision: the policy has no rule \"countersign.standard\""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := problems(t, c.decision, c.files)

@@ -164,7 +164,7 @@ func TestBundlesAreRefusedWhole(t *testing.T) {
 		{"a built-in that asks the network", "http.send is not for policies", release(b.key, "b4", "package countersign.site\n\ndeny contains \"closed\" if http.send({\"method\": \"get\", \"url\": \"https://a.example\"}).status_code == 200\n").Build(t)},
 		{"a change of the library", "embedded library", bundlestest.Bundle{Revision: "b5", By: b.key, Roots: []string{"house", "countersign", "roles"},
 			Files: map[string]string{"/house.rego": house, "/own.rego": "package countersign.standard\n\ndecision := true\n"}}.Build(t)},
-		{"no decision", "the policy has no such rule", without.Build(t)},
+		{"no decision", "the policy has no rule", without.Build(t)},
 		{"roots that overlap", `bundles "authz" and "limits" overlap`, everything.Build(t)},
 		{"over the size", "size_limit_bytes", over.Build(t)},
 		{"a forged signature", "failed to verify JWT signature", release(bundlestest.NewKey(t, "release"), "forged", closedPolicy).Build(t)},
