@@ -102,7 +102,7 @@ func (t *trial) wrong(rest []string) string {
 	case t.peer.File == "" && len(rest) > 0:
 		return fmt.Sprintf("%q is no argument", rest[0])
 	case t.peer.File == "" && t.peer.Set():
-		return "takes --state, --admin, --allow and --v0-compatible only with --opa-config: a configuration says it"
+		return "takes --state, --allow and --v0-compatible only with --opa-config: a configuration says it"
 	}
 	t.peer.Policies = rest
 	return ""

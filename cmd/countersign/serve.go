@@ -83,6 +83,7 @@ func originOf(args []string, w world) (origin, error) {
 	rest, err := operands("serve", "answer Envoy's ext_authz calls", args, w, func(f *flag.FlagSet) {
 		f.StringVar(&from.file, "config", "countersign.yaml", "the configuration")
 		peerFlags(f, &from.peer)
+		f.StringVar(&from.peer.Admin, "admin", "", "with --opa-config: a loopback `address` for health and metrics, such as 127.0.0.1:8282 (default none)")
 	})
 	switch {
 	case err != nil:
@@ -102,7 +103,6 @@ func originOf(args []string, w world) (origin, error) {
 func peerFlags(f *flag.FlagSet, peer *config.Peer) {
 	f.StringVar(&peer.File, "opa-config", "", "OPA's configuration for opa-envoy-plugin instead, a `file`; the files of the policy follow")
 	f.StringVar(&peer.State, "state", "", "with --opa-config: a `folder` of Countersign's own (default state)")
-	f.StringVar(&peer.Admin, "admin", "", "with --opa-config: a loopback `address` for health and metrics, such as 127.0.0.1:8282 (default none)")
 	f.Func("allow", "with --opa-config: a `list` of built-ins by which the policy may ask the network: http.send, net.lookup_ip_addr", func(list string) error {
 		peer.Allow = strings.Split(list, ",")
 		return nil
