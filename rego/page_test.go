@@ -18,10 +18,11 @@ var update = flag.Bool("update", false, "write docs/policy-library.md anew")
 
 const pageIntro = `# The policy library
 
-For a Rego author: every rule of the embedded library, by its package. This page is made of the METADATA annotations
+For a Rego author: what the embedded library requires, and what it has for a site's own rules. This page is made of the METADATA annotations
 of [rego/library](../rego/library) (` + "`go test ./rego -run TestLibraryPage -update`" + `), and a test holds it to them. How the
 parts go together is in [writing policies](writing-policies.md); what stands here as a rule of a package other than
-` + "`countersign.standard`" + ` is there for a site's own rules, by ` + "`import data.`" + ` and the package's name.
+` + "`countersign.standard`" + ` is there for a site's own rules, by ` + "`import data.`" + ` and the package's name; it is marked ` + "`public`" + ` in its
+METADATA, and stays. What is not marked so is the library's own, and may change with any release.
 
 Rules say what is satisfied, never what is wrong: a fact, or a table, that is absent or of a wrong type satisfies nothing.
 `
@@ -93,9 +94,14 @@ func libraryPage(t *testing.T) string {
 		if file == "tables.rego" {
 			fmt.Fprintf(&page, "\n## The tables in data.access\n\n`package %s`: what is asked for only where there are such tables.\n", name)
 		}
-		page.WriteString("\n| Rule | What it says | |\n|---|---|---|\n")
+		heading := "\n| Rule | What it says | |\n|---|---|---|\n"
 		for _, rule := range module.Rules {
 			for _, annotations := range rule.Annotations {
+				if name != "countersign.standard" && annotations.Custom["public"] != true {
+					continue
+				}
+				page.WriteString(heading)
+				heading = ""
 				fmt.Fprintf(&page, "| `%s` | %s | [%s:%d](../rego/library/%s#L%d) |\n", cell(headOf(rule)), told(annotations), file, rule.Location.Row, file, rule.Location.Row)
 			}
 		}

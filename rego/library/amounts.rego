@@ -9,10 +9,12 @@ package countersign.standard.amounts
 
 # METADATA
 # title: Two texts are the same amount
+# custom: {public: true}
 same(a, b) if fixed(a) == fixed(b)
 
 # METADATA
 # title: One amount is not more than another
+# custom: {public: true}
 at_most(a, b) if fixed(a) <= fixed(b)
 
 # METADATA

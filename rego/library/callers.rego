@@ -8,6 +8,7 @@ package countersign.standard.callers
 # description: |
 #   A table is an object of lists, such as {"delegate": ["read_accounts"]}; in place of a
 #   list, "all" is everything. A key that it does not have is permitted nothing.
+# custom: {public: true}
 listed(table, key) if {
 	is_string(key)
 	permission := input.operation.permission
@@ -25,6 +26,7 @@ listed(table, key) if {
 # METADATA
 # title: The caller belongs to the tenant
 # description: For what names its tenant, as a parameter of the path does.
+# custom: {public: true}
 of_tenant(tenant) if {
 	is_string(tenant)
 	tenant != ""
@@ -37,6 +39,7 @@ of_tenant(tenant) if {
 #   makers is one subject of the caller's issuer, or a list of them, from where the caller
 #   cannot write it: a claim, or data. The body is the client's own. Nobody is told apart
 #   from an unknown maker, and who acts for another must not be the maker either.
+# custom: {public: true}
 four_eyes(makers) if {
 	is_string(makers)
 	apart(makers)

@@ -13,6 +13,7 @@ package countersign.standard.details
 #   What is asked for is an object with a type, and any of identifier, actions,
 #   datatypes and privileges; of these three an element must have all that are listed.
 #   Anything else in it is a mistake, and is allowed by none.
+# custom: {public: true}
 granting(asked) := [detail |
 	is_array(input.token.authorization_details)
 	some detail in input.token.authorization_details

@@ -34,6 +34,7 @@ limited if type_name(data.access.hours)
 #   on each of those days from the one time until just before the other, as clocks show
 #   them in that place (IANA), summer time or not. "24:00" is the end of the day. Where
 #   "to" is before "from", the window ends on the day after.
+# custom: {public: true}
 open(windows) if {
 	is_array(windows)
 	some window in windows
@@ -98,6 +99,7 @@ local(zone) := split(lower(time.format([now, zone, "Mon 15:04"])), " ") if {
 # description: |
 #   Instants are of UTC, as in "2026-11-21T09:00:00Z". One without the other holds never:
 #   what is for good needs no window.
+# custom: {public: true}
 within(from, until) if {
 	instant(from)
 	instant(until)

@@ -10,12 +10,14 @@ import data.countersign.standard.hours
 
 # METADATA
 # title: What the caller is permitted, whatever the hour
+# custom: {public: true}
 permissions contains permission if some permission in permitted(any_hour)
 
 permissions contains permission if some permission in of_client
 
 # METADATA
 # title: What the caller is permitted at this hour
+# custom: {public: true}
 current contains permission if some permission in permitted(in_force)
 
 current contains permission if some permission in of_client
@@ -79,6 +81,7 @@ any_hour := inherited(held, inherits)
 # description: |
 #   A role with hours in data.access.hours.roles is not there outside of them: it permits
 #   nothing, and nothing is inherited by it.
+# custom: {public: true}
 in_force := inherited(held - closed, object.remove(inherits, closed)) - closed
 
 # METADATA
