@@ -63,7 +63,7 @@ func TestKeptBundlesAreJudgedAgain(t *testing.T) {
 	again := &polled{polls: make(chan time.Time), file: file}
 	again.served = start(ctx, t, file, world{polls: again.polls})
 	defer func() { end(); again.wantEnd(t) }()
-	again.awaitRefusal(t, "the policy has no such rule")
+	again.awaitRefusal(t, "the policy has no rule")
 	rewrite(t, file, "decision: house.decide", "decision: house.decision")
 	again.settle(t)
 	again.awaitBundle(t, "v1")

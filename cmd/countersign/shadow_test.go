@@ -55,10 +55,6 @@ func TestShadowRollout(t *testing.T) {
 		t.Errorf("the log does not say what is tried:\n%s", p.log.String())
 	}
 	p.wantExplained(t, row.Decisions[0], "candidate "+report.Candidate+", would have answered denied closed in place of allowed granted; what differs: allowed, reason, refusals\n")
-	p.wantExplained(t, row.Decisions[0], "\nthe policy that was tried beside, on what was decided on then: denied, the same as then\nclosed\n  countersign.site.deny holds, ")
-
-	write(t, filepath.Join(filepath.Dir(p.file), "policy-next", "other.rego"), "package other\n")
-	p.wantExplained(t, row.Decisions[0], "\nthe policy that is tried beside now, which is another, on what was decided on then: denied, the same as then\n")
 
 	rewrite(t, p.file, "path: policy\n", "path: policy-next\n")
 	p.settle(t)

@@ -79,8 +79,8 @@ func (l *Loaded) Unchanged() authz.Problems {
 	var notes authz.Problems
 	for _, observed := range ObservedBy(l.Contracts) {
 		if slices.ContainsFunc(observed.Checks, ofPolicy) {
-			notes.Add("", fmt.Sprintf("operation %s of %s observes refusals of the policy, whose decision has %s: where one is observed none of that is done, and what a client sent by those names reaches the upstream",
-				observed.Operations[0], observed.API, strings.Join(keys, " and ")), "have Envoy remove these headers of clients' before it asks, or enforce the refusals")
+			notes.Add("", fmt.Sprintf("refusals of the policy are observed in %s, and its decision has %s: where one is observed none of that is done, and what a client sent by those names reaches the upstream",
+				observed.Where(), strings.Join(keys, " and ")), "have Envoy remove these headers of clients' before it asks, or enforce the refusals")
 		}
 	}
 	return notes
