@@ -29,8 +29,8 @@ var ofTables = []mutation{
 	{
 		name: "a ticket for all objects is for those that were read",
 		edits: []edit{{breakGlassRego,
-			"\tobjects == \"all\"\n\tnot unread\n",
-			"\tobjects == \"all\"\n"}},
+			"covers(\"all\", _) if not unread\n",
+			"covers(\"all\", _)\n"}},
 		in: "rego", told: "TestLibraryPassesItsOwnTests",
 	},
 	{
